@@ -1,0 +1,21 @@
+"""The one exception for a user's mistake, and the wrapper that turns it into one line and exit status 2."""
+
+import sys
+from collections.abc import Callable
+
+
+class UserError(Exception):
+    """Bad input: which file, row or parameter, what is wrong, what to do, in one line."""
+
+
+def run_main(main: Callable[[], int | None]) -> None:
+    """Call ``main`` and exit; a :class:`UserError` becomes one line on stderr and exit status 2."""
+    try:
+        status = main()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        status = 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        status = 130
+    sys.exit(status or 0)
