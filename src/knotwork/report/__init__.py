@@ -1,0 +1,1 @@
+"""The report: the committed results of a run as one self-contained page."""

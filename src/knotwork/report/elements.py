@@ -1,0 +1,113 @@
+"""What a page is made of. A page builder fills these; the template renders them."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from markupsafe import Markup
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A table cell: a value, a quieter second line, and a bar for a share from 0 to 1."""
+
+    text: str
+    below: str = ""
+    share: float | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; its first column names the row, ``texts`` are the columns that hold words."""
+
+    kind: ClassVar[str] = "table"
+    caption: str
+    head: tuple[str, ...]
+    rows: list[tuple[Cell, ...]]
+    texts: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Figure:
+    """SVG pictures, each about 340 px wide, side by side under one caption that says what to see."""
+
+    kind: ClassVar[str] = "figure"
+    caption: str
+    pictures: list[Markup]
+
+
+@dataclass(frozen=True)
+class Prose:
+    """Paragraphs."""
+
+    kind: ClassVar[str] = "prose"
+    paragraphs: list[str]
+
+
+@dataclass(frozen=True)
+class Definitions:
+    """Terms and their values; a value of several lines is one per task."""
+
+    kind: ClassVar[str] = "definitions"
+    title: str
+    entries: list[tuple[str, list[str]]]
+
+
+@dataclass(frozen=True)
+class Code:
+    """Lines to type in a shell."""
+
+    kind: ClassVar[str] = "code"
+    text: str
+
+
+@dataclass(frozen=True)
+class Sonnet:
+    """The given lines and two ways to go on."""
+
+    id: str
+    opening: list[str]
+    generated: list[str]
+    truth: list[str] | None
+
+
+@dataclass(frozen=True)
+class Sonnets:
+    """Generated sonnets beside the true ones."""
+
+    kind: ClassVar[str] = "sonnets"
+    caption: str
+    sonnets: list[Sonnet]
+
+
+Block = Table | Figure | Prose | Definitions | Code | Sonnets
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what stands below it."""
+
+    id: str
+    title: str
+    blocks: list[Block]
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What a reader must see before anything else."""
+
+    title: str
+    points: list[str]
+    advice: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """A whole page: title, facts about the run, summary, sections."""
+
+    title: str
+    facts: list[tuple[str, str]]
+    summary: list[str]
+    points: list[str]
+    remarks: list[str]
+    notice: Notice | None
+    sections: list[Section]

@@ -1,0 +1,284 @@
+"""The report's tables. A row is a dictionary from column heading to cell."""
+
+from collections.abc import Callable, Iterable
+
+from knotwork.report import formats
+from knotwork.report.elements import Cell, Definitions, Table
+from knotwork.report.names import sentence_case
+from knotwork.report.paper import PAPER
+from knotwork.report.read import SeedResult, TaskResult, Timing
+
+
+def _table(caption: str, rows: list[dict[str, Cell]], texts: Iterable[str] = ()) -> Table:
+    head = tuple(rows[0])
+    columns = frozenset(head.index(name) for name in texts)
+    return Table(caption, head, [tuple(row.values()) for row in rows], columns)
+
+
+def accuracies(results: list[TaskResult], adapter: str) -> Table:
+    """Accuracy on dev beside the baselines and the paper's figures: a row per task."""
+    several = any(len(result.card.seeds) > 1 for result in results)
+    rows = []
+    for result in results:
+        metrics = result.metrics
+        spread = formats.percent_interval(metrics.accuracy_low, metrics.accuracy_high)
+        rows.append(
+            {
+                "Task": Cell(sentence_case(result.name), _remark(result, adapter)),
+                sentence_case(adapter): Cell(formats.percent(metrics.accuracy), spread),
+                **_seeds(result, 100 * metrics.accuracy_sd, several),
+                "Largest class": Cell(formats.percent(metrics.baseline_largest_class)),
+                "Bag of words, same rows": Cell(formats.percent(metrics.baseline_tfidf)),
+                "Bag of words, all rows": Cell(formats.percent(metrics.baseline_tfidf_all_rows)),
+                "The paper’s": _papers(result, "accuracy"),
+            }
+        )
+    return _table(
+        f"Accuracy on dev with its {formats.CONFIDENCE} interval"
+        f"{', and the standard deviation over seeds in points' if several else ''}. Bag of words: TF-IDF and "
+        "logistic regression, on the training rows that the adapter sees and on all that there are. The "
+        "paper’s figures were measured on the split named below them.",
+        rows,
+    )
+
+
+def chrf(result: TaskResult) -> Table:
+    """Scores of the sonnets beside a random training sonnet and the paper's figure."""
+    metrics = result.metrics
+    several = len(result.card.seeds) > 1
+    rows = []
+    for key, label in (("chrf_generated", "chrF, generated lines"), ("chrf_whole", "chrF, whole sonnet")):
+        spread = formats.interval(getattr(metrics, f"{key}_low"), getattr(metrics, f"{key}_high"))
+        random = getattr(metrics, f"baseline_random_sonnet_{key}")
+        rows.append(
+            {
+                "Score": Cell(label, _remark(result, result.adapter)),
+                sentence_case(result.adapter): Cell(formats.decimal(getattr(metrics, key)), spread),
+                **_seeds(result, getattr(metrics, f"{key}_sd"), several),
+                "Random sonnet": Cell(formats.decimal(random)),
+                "The paper’s": _papers(result, key),
+            }
+        )
+    spread = formats.interval(metrics.perplexity_low, metrics.perplexity_high)
+    perplexity = [Cell("Perplexity"), Cell(formats.decimal(metrics.perplexity), spread)]
+    blank = [Cell("")] * (len(rows[0]) - len(perplexity))
+    rows.append(dict(zip(rows[0], perplexity + blank, strict=True)))
+    return _table(
+        f"{sentence_case(result.name)} on dev with {formats.CONFIDENCE} intervals. chrF of the whole sonnet "
+        "counts the given lines too, which are right by construction; the generated lines alone are the "
+        "harder test.",
+        rows,
+    )
+
+
+def _remark(result: TaskResult, adapter: str) -> str:
+    """What sets a row apart from its neighbours: another adapter, a weaker protocol."""
+    other = [] if result.adapter == adapter else [result.adapter]
+    return ", ".join(other + ["chosen on dev"] * result.selected_on_dev)
+
+
+def _seeds(result: TaskResult, deviation: float, several: bool) -> dict[str, Cell]:
+    if not several:
+        return {}
+    if len(result.card.seeds) == 1:
+        return {"SD": Cell(formats.NONE, "one seed")}
+    return {"SD": Cell(formats.decimal(deviation), f"{len(result.card.seeds)} seeds")}
+
+
+def _papers(result: TaskResult, metric: str) -> Cell:
+    published = PAPER.get(result.task)
+    if published is None or published.metric != metric:
+        return Cell(formats.NONE)
+    write = formats.percent if metric == "accuracy" else formats.decimal
+    return Cell(write(published.value), published.split or "")
+
+
+def measures(result: TaskResult) -> Table:
+    """The further scores of a classification task."""
+    metrics, rows = result.metrics, result.card.rows
+    f1 = formats.percent_interval(metrics.macro_f1_low, metrics.macro_f1_high)
+    nll = formats.interval(metrics.nll_low, metrics.nll_high, 3)
+    row = {
+        "Scored on": Cell("dev", f"{formats.count(rows.get('dev'))} rows"),
+        "Macro F1": Cell(formats.percent(metrics.macro_f1), f1),
+        "NLL, nats": Cell(formats.decimal(metrics.nll, 3), nll),
+        "ECE": Cell(formats.decimal(metrics.ece, 3)),
+        "Trained on": Cell(
+            f"{formats.count(rows.get('train'))} rows", f"of {formats.count(rows.get('train_all'))}"
+        ),
+    }
+    return _table(
+        "Further scores. NLL: negative log-likelihood of the true class; ECE: expected calibration error, "
+        "the mean gap between confidence and the share of right answers.",
+        [row],
+    )
+
+
+def seeds(result: TaskResult) -> Table:
+    """What each seed reached: a row per seed."""
+    rows = [
+        {
+            "Run": Cell(f"seed {seed.seed}"),
+            **(_class_scores(seed) if result.is_classification else _sonnet_scores(seed)),
+            "Kept epoch": Cell(_kept(seed)),
+            "Steps": Cell(formats.count(seed.steps)),
+            "Training": Cell(formats.seconds(seed.train_seconds)),
+        }
+        for seed in result.card.per_seed
+    ]
+    return _table("Every run, scored on dev.", rows)
+
+
+def _kept(seed: SeedResult) -> str:
+    if seed.best_epoch is None or not seed.epochs:
+        return formats.NONE
+    return f"{formats.count(seed.best_epoch)} of {formats.count(seed.epochs)}"
+
+
+def _class_scores(seed: SeedResult) -> dict[str, Cell]:
+    return {
+        "Accuracy": Cell(formats.percent(seed.score("accuracy"))),
+        "Macro F1": Cell(formats.percent(seed.score("macro_f1"))),
+        "NLL": Cell(formats.decimal(seed.score("nll"), 3)),
+        "Selection accuracy": Cell(formats.percent(seed.selection_metric)),
+    }
+
+
+def _sonnet_scores(seed: SeedResult) -> dict[str, Cell]:
+    return {
+        "chrF, generated": Cell(formats.decimal(seed.score("chrf_generated"))),
+        "chrF, whole": Cell(formats.decimal(seed.score("chrf_whole"))),
+        "Perplexity": Cell(formats.decimal(seed.score("perplexity"))),
+        "Selection perplexity": Cell(formats.decimal(seed.selection_metric)),
+    }
+
+
+def failures(results: list[TaskResult]) -> Table:
+    """The failure signatures, with reasons."""
+    rows = [
+        {
+            "Task": Cell(sentence_case(result.name)),
+            "Stall": Cell(_by_seed((seed.seed, seed.stall) for seed in result.card.per_seed)),
+            "Collapse": Cell(_by_seed((seed.seed, seed.collapse) for seed in result.card.per_seed)),
+            "Reasons": Cell(_reasons(result)),
+        }
+        for result in results
+    ]
+    return _table(
+        f"Stall: the train loss improves by less than {formats.percent(0.01, 0)} over two epochs before "
+        "training ends (not assessed under three epochs). Collapse: one class is answered throughout, or "
+        "the metric falls more than 10 points below its best.",
+        rows,
+        texts=("Stall", "Collapse", "Reasons"),
+    )
+
+
+def _by_seed(values: Iterable[tuple[int, str]]) -> str:
+    by_value: dict[str, list[str]] = {}
+    for seed, value in values:
+        by_value.setdefault(value, []).append(str(seed))
+    if len(by_value) == 1:
+        return next(iter(by_value))
+    return "; ".join(f"{value} (seed {', '.join(where)})" for value, where in by_value.items())
+
+
+def _reasons(result: TaskResult) -> str:
+    found = [(seed.seed, reason) for seed in result.card.per_seed for reason in seed.reasons]
+    if len(result.card.per_seed) == 1:
+        return "; ".join(reason for _, reason in found) or formats.NONE
+    return "; ".join(f"seed {seed}: {reason}" for seed, reason in found) or formats.NONE
+
+
+def costs(results: list[TaskResult]) -> Table:
+    """What each task cost: sizes, time, memory, waste."""
+    rows = []
+    for result in results:
+        metrics = result.metrics
+        speed = f"{formats.count(metrics.tokens_per_second)} tokens/s" if metrics.tokens_per_second else ""
+        rows.append(
+            {
+                "Task": Cell(sentence_case(result.name)),
+                "Trained parameters": Cell(formats.count(metrics.trainable_parameters), _share(result)),
+                "Head": Cell(formats.count(metrics.head_parameters)),
+                "Training": Cell(formats.seconds(metrics.train_seconds), speed),
+                "Evaluation": Cell(formats.seconds(metrics.evaluate_seconds)),
+                "Peak memory": Cell(formats.megabytes(metrics.peak_memory_mb)),
+                "Padding waste": Cell(formats.decimal(metrics.padding_waste, 3)),
+                "Cut texts": Cell(formats.count(metrics.truncated)),
+            }
+        )
+    return _table(
+        "What it cost; times are means over seeds of one run. Padding waste: tokens computed per real token. "
+        "Cut texts: longer than the context, so that a part was left out.",
+        rows,
+    )
+
+
+def _share(result: TaskResult) -> str:
+    base = result.card.base.parameters
+    return f"{formats.percent(result.metrics.trainable_parameters / base)} of the base" if base else ""
+
+
+def stage_times(timings: list[Timing]) -> Table:
+    """Each stage's share of the time, longest first."""
+    total = sum(timing.seconds for timing in timings)
+    stages: dict[str, list[Timing]] = {}
+    for timing in timings:
+        stages.setdefault(timing.stage, []).append(timing)
+    spent = {stage: sum(timing.seconds for timing in members) for stage, members in stages.items()}
+    rows = []
+    for stage in sorted(spent, key=spent.__getitem__, reverse=True):
+        share = spent[stage] / total if total else 0.0
+        rows.append(
+            {
+                "Stage": Cell(stage),
+                "Time": Cell(formats.seconds(spent[stage])),
+                "Share": Cell(formats.percent(share), share=share),
+                "Of which": Cell(_by_task(stages[stage])),
+            }
+        )
+    rows.append(
+        {"Stage": Cell("all"), "Time": Cell(formats.seconds(total)), "Share": Cell(""), "Of which": Cell("")}
+    )
+    return _table(
+        "Time of each stage as last run on this machine; stages that were up to date kept their old time.",
+        rows,
+        texts=("Share", "Of which"),
+    )
+
+
+def _by_task(timings: list[Timing]) -> str:
+    tasks: dict[str, float] = {}
+    for timing in timings:
+        if timing.task:
+            tasks[timing.task] = tasks.get(timing.task, 0.0) + timing.seconds
+    return ", ".join(f"{task} {formats.seconds(spent)}" for task, spent in tasks.items())
+
+
+def parameters(results: list[TaskResult]) -> list[Definitions]:
+    """Every parameter that decided the runs, group by group."""
+    groups: dict[str, list[tuple[str, list[str]]]] = {}
+    for key in sorted({key for result in results for key in result.card.parameters}):
+        group, dot, rest = key.partition(".")
+        having = [result for result in results if key in result.card.parameters]
+        values = shared(having, lambda result, key=key: _plain(result.card.parameters[key]))
+        groups.setdefault(group if dot else "run", []).append((rest or key, values))
+    return [Definitions(group, entries) for group, entries in groups.items()]
+
+
+def shared(results: list[TaskResult], value: Callable[[TaskResult], str]) -> list[str]:
+    """The one value that all tasks share, or a line per value that names its tasks."""
+    by_value: dict[str, list[str]] = {}
+    for result in results:
+        by_value.setdefault(value(result), []).append(result.task)
+    if len(by_value) == 1:
+        return list(by_value)
+    return [f"{', '.join(tasks)}: {value}" for value, tasks in by_value.items()]
+
+
+def _plain(value: object) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ", ".join(_plain(item) for item in value) if isinstance(value, list) else str(value)

@@ -1,0 +1,75 @@
+"""The page in a real browser. Skipped where there is no Chromium."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from knotwork.report.build import build
+
+from .chromium import BINARY, Browser
+from .conftest import Results
+
+pytestmark = pytest.mark.skipif(BINARY is None, reason="no chromium on the PATH: the page is not looked at")
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    browser = Browser(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    results = Results(tmp_path_factory.mktemp("run"))
+    results.add("sst", "quora", seeds=(1, 2, 3))
+    results.add("sonnet", adapter="full")
+    results.time("train-sst-1", 41.3)
+    build(results.reports, results.timings, ["sst", "quora", "sonnet"], results.page)
+    return results.page
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_fits_and_is_quiet(browser: Browser, page: Path, width: int, scheme: str) -> None:
+    browser.open(page, width, scheme)
+    requests = [
+        event["params"]["request"]["url"]
+        for event in browser.events
+        if event["method"] == "Network.requestWillBeSent"
+    ]
+    assert requests == [page.as_uri()]
+    said = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")
+    assert [event for event in browser.events if event["method"] in said] == []
+    assert browser.evaluate("document.documentElement.scrollWidth") <= width
+    assert browser.evaluate(
+        "[...document.querySelectorAll('.scroll')].every(e => e.scrollWidth <= e.clientWidth)"
+    )
+
+
+@pytest.mark.parametrize("scheme, dark", [("light", False), ("dark", True)])
+def test_the_page_and_its_pictures_follow_the_scheme(
+    browser: Browser, page: Path, scheme: str, dark: bool
+) -> None:
+    browser.open(page, 1280, scheme)
+    brightness = "(e, p) => getComputedStyle(e)[p].match(/\\d+/g).slice(0, 3).reduce((a, b) => a + +b, 0) / 3"
+    assert (browser.evaluate(f"({brightness})(document.body, 'backgroundColor')") < 128) == dark
+    label = "document.querySelector('svg.plot text')"
+    assert (browser.evaluate(f"({brightness})({label}, 'fill')") > 128) == dark
+
+
+@pytest.mark.parametrize("width, per_row", [(400, 1), (1280, 2)])
+def test_pictures_stand_below_each_other_on_a_phone(
+    browser: Browser, page: Path, width: int, per_row: int
+) -> None:
+    browser.open(page, width)
+    tops = browser.evaluate(
+        "[...document.querySelector('.panels').children].map(e => Math.round(e.getBoundingClientRect().top))"
+    )
+    assert len(tops) / len(set(tops)) == per_row
+    smallest = browser.evaluate(
+        "Math.min(...[...document.querySelectorAll('svg.plot text')].map("
+        "e => parseFloat(getComputedStyle(e).fontSize) * e.ownerSVGElement.getScreenCTM().a))"
+    )
+    assert smallest >= 9
