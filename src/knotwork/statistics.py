@@ -141,9 +141,7 @@ def chrf(hypotheses: Sequence[Sequence[str]], references: Sequence[str]) -> Corp
         references: the true text of each.
     """
     if not references or any(len(texts) != len(references) for texts in hypotheses):
-        raise ValueError(
-            f"expected one hypothesis per reference from every seed, for {len(references)} references"
-        )
+        raise ValueError(f"expected one hypothesis per reference from every seed, for {len(references)} references")
     metric = CHRF(references=[list(references)])
     # Not public, but what sacrebleu's own significance tests resample; a test holds it against corpus_score.
     counts = [metric._extract_corpus_statistics(list(texts), None) for texts in hypotheses]

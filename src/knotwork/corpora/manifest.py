@@ -98,9 +98,7 @@ class Manifest(_Strict):
             UserError: the manifest lacks the task.
         """
         if task not in self.tasks:
-            raise UserError(
-                f"corpus.manifest: {self.name} has no task {task!r}; it has {', '.join(self.tasks)}"
-            )
+            raise UserError(f"corpus.manifest: {self.name} has no task {task!r}; it has {', '.join(self.tasks)}")
         return self.tasks[task].files
 
     def local(self, file: File) -> Path:

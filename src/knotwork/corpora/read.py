@@ -144,9 +144,7 @@ def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
         except StopIteration:
             return
         except csv.Error as error:
-            raise UserError(
-                f'{path}:{line}: broken quotation ({error}); double every " inside quotes'
-            ) from error
+            raise UserError(f'{path}:{line}: broken quotation ({error}); double every " inside quotes') from error
         if record:
             yield line, record
 

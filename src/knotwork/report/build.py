@@ -74,10 +74,7 @@ def run_page(results: list[TaskResult], missing: list[str], times: list[Timing],
         notice=summary.notice(results),
         sections=[
             Section("results", "Results", scores),
-            *(
-                Section(f"task-{result.task}", result.title, _task_blocks(result, examples))
-                for result in results
-            ),
+            *(Section(f"task-{result.task}", result.title, _task_blocks(result, examples)) for result in results),
             Section("failures", "Failure signatures", [tables.failures(results)]),
             Section("cost", "Cost", cost),
             Section("parameters", "Parameters", list(tables.parameters(results))),

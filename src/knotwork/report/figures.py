@@ -180,9 +180,7 @@ def _course(history: pd.DataFrame) -> str:
     best = losses["selection_loss"].idxmin()
     if best == losses.index[-1]:
         return f"{text}; the selection loss is lowest at the last epoch, so there is no sign of overfitting."
-    return (
-        f"{text}; the selection loss is lowest at epoch {best:g} and higher after it, a sign of overfitting."
-    )
+    return f"{text}; the selection loss is lowest at epoch {best:g} and higher after it, a sign of overfitting."
 
 
 def _curve_picture(
@@ -203,9 +201,7 @@ def _curve_picture(
                 axes.plot(points["epoch"], points[column], dash, color=colour, linewidth=1.6, alpha=0.9)
                 axes.plot(points["epoch"], points[column], "o", color=colour, markersize=3.5)
                 kept = points[points["epoch"] == (chosen or {}).get(seed)]
-                axes.plot(
-                    kept["epoch"], kept[column], "o", markersize=10, markerfacecolor="none", color=svg.INK
-                )
+                axes.plot(kept["epoch"], kept[column], "o", markersize=10, markerfacecolor="none", color=svg.INK)
                 if len(points):
                     finals.append(points[column].iloc[-1])
                     described.append(
@@ -355,9 +351,7 @@ def _reliability(task: str, name: str, bins: list[ReliabilityBin], ece: float) -
         axes.spines["left"].set_visible(False)
         axes.set_title("Right answers, %, by confidence", x=-40 / (svg.WIDTH - 40 - 16))
         axes.set_xlabel("confidence, %")
-        axes.annotate(
-            f"ECE {formats.decimal(ece, 3)}", (0.04, 0.93), xycoords="axes fraction", color=svg.QUIET
-        )
+        axes.annotate(f"ECE {formats.decimal(ece, 3)}", (0.04, 0.93), xycoords="axes fraction", color=svg.QUIET)
         described = "; ".join(
             f"confidence {b.confidence:.2f}, right {b.accuracy:.2f}, {b.count} answers" for b in filled
         )

@@ -1,0 +1,145 @@
+"""How an answer is read off the model: a score head, label words, or text.
+
+Each way says which model class it needs, how examples become a batch, and what the logits and labels of a
+batch are; training and evaluation use nothing else.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import (
+    GPT2ForSequenceClassification,
+    GPT2LMHeadModel,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from knotwork.encoding import Example
+from knotwork.errors import UserError
+from knotwork.tasks.task import Classification, Task
+
+IGNORED = -100
+Batch = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Score:
+    """``GPT2ForSequenceClassification``: a linear head on the last token of the prompt."""
+
+    classes: int
+    pad_id: int
+    model_class: type[PreTrainedModel] = GPT2ForSequenceClassification
+    peft_task: str = "SEQ_CLS"
+    head: str | None = "score"
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What the model's configuration has to say."""
+        return {"num_labels": self.classes, "pad_token_id": self.pad_id}
+
+    def collate(self, examples: Sequence[Example]) -> Batch:
+        """Padded on the right; labels (batch,)."""
+        batch = _pad([example.ids for example in examples], self.pad_id)
+        batch["labels"] = _labels(examples)
+        return batch
+
+    def logits(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Logits of the classes, (batch, classes)."""
+        return model(**batch).logits
+
+
+@dataclass(frozen=True)
+class Words:
+    """The language model's logits of one word for each class, after the prompt."""
+
+    word_ids: tuple[int, ...]
+    pad_id: int
+    model_class: type[PreTrainedModel] = GPT2LMHeadModel
+    peft_task: str = "CAUSAL_LM"
+    head: str | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+
+    def collate(self, examples: Sequence[Example]) -> Batch:
+        """Padded on the left, so that the last position of every row is its prompt's end."""
+        batch = _pad([example.ids for example in examples], self.pad_id, left=True)
+        batch["position_ids"] = (batch["attention_mask"].cumsum(-1) - 1).clamp(min=0)
+        batch["labels"] = _labels(examples)
+        return batch
+
+    def logits(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Logits of the label words, (batch, classes)."""
+        last = model(**batch, logits_to_keep=1).logits[:, -1]
+        return last[:, list(self.word_ids)]
+
+
+@dataclass(frozen=True)
+class Text:
+    """Language modelling: every token is predicted from those before it."""
+
+    pad_id: int
+    model_class: type[PreTrainedModel] = GPT2LMHeadModel
+    peft_task: str = "CAUSAL_LM"
+    head: str | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+
+    def collate(self, examples: Sequence[Example]) -> Batch:
+        """Padded on the right; labels (batch, tokens): the next token, ignored after the end."""
+        batch = _pad([example.ids for example in examples], self.pad_id)
+        mask = batch["attention_mask"][:, 1:].bool()
+        labels = torch.full_like(batch["input_ids"], IGNORED)
+        labels[:, :-1] = batch["input_ids"][:, 1:].masked_fill(~mask, IGNORED)
+        batch["labels"] = labels
+        return batch
+
+    def logits(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Logits of the next token, (batch, tokens, vocabulary)."""
+        return model(**batch).logits
+
+
+Answer = Score | Words | Text
+
+
+def answer_for(task: Task, way: str, tokenizer: PreTrainedTokenizerBase) -> Answer:
+    """The way ``answer.<task>`` names, for this tokenizer.
+
+    Raises:
+        UserError: two label words begin with the same token.
+    """
+    pad_id = tokenizer.eos_token_id
+    if not isinstance(task, Classification):
+        return Text(pad_id)
+    if way == "score":
+        return Score(len(task.classes), pad_id)
+    word_ids = tuple(tokenizer(word)["input_ids"][0] for word in task.label_words)
+    if len(set(word_ids)) < len(word_ids):
+        raise UserError(
+            f"answer.{task.name}: two of the label words {task.label_words} begin with the same token "
+            "for this tokenizer; use answer: score"
+        )
+    return Words(word_ids, pad_id)
+
+
+def losses(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of every prediction in nats, in fp32, flat; 0 where the label is ignored."""
+    return nn.functional.cross_entropy(
+        logits.flatten(0, -2).float(), labels.flatten(), ignore_index=IGNORED, reduction="none"
+    )
+
+
+def _labels(examples: Sequence[Example]) -> Tensor:
+    labels = [IGNORED if example.row.label is None else example.row.label for example in examples]
+    return torch.tensor(labels)
+
+
+def _pad(rows: Sequence[Sequence[int]], pad_id: int, left: bool = False) -> Batch:
+    width = max(len(row) for row in rows)
+    ids = torch.full((len(rows), width), pad_id)
+    mask = torch.zeros_like(ids)
+    for index, row in enumerate(rows):
+        place = slice(width - len(row), width) if left else slice(len(row))
+        ids[index, place] = torch.tensor(row)
+        mask[index, place] = 1
+    return {"input_ids": ids, "attention_mask": mask}

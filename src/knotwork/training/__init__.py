@@ -1,0 +1,1 @@
+"""Training of one adapter on one task with one seed, on transformers' Trainer."""

@@ -1,0 +1,101 @@
+"""Checkpoints of a run: found by what decides it, complete or not used, one trainer at a time."""
+
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+from filelock import FileLock, Timeout
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from knotwork.files import digest, sha256
+
+ROOT = Path("checkpoints")
+MARKER = "complete"
+
+
+def run_key(decisive: dict[str, Any]) -> str:
+    """Hash of everything that decides a run: what is given, and the code that is loaded."""
+    package = Path(__file__).parents[1]
+    modules = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    code = sorted({Path(file) for file in modules if file and Path(file).is_relative_to(package)})
+    return digest([decisive, [[str(file.relative_to(package)), sha256(file)] for file in code]])
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the run's lock; wait, and say so, while another process trains the same run."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder.with_suffix(".lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"another process trains this run ({folder}); waiting for it to stop", file=sys.stderr, flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def newest_complete(folder: Path) -> Path | None:
+    """The checkpoint to go on from; those that were not finished are deleted."""
+    found = []
+    for checkpoint in folder.glob("checkpoint-*"):
+        if (checkpoint / MARKER).is_file():
+            found.append(checkpoint)
+        else:
+            shutil.rmtree(checkpoint)
+    return max(found, key=lambda path: int(path.name.rsplit("-", 1)[1]), default=None)
+
+
+class MarkComplete(TrainerCallback):
+    """Marks a checkpoint when everything of it is written: model, optimizer, schedule, state."""
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Called after the Trainer wrote a checkpoint."""
+        if state.is_world_process_zero:
+            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / MARKER).touch()
+
+
+class SaveEvery(TrainerCallback):
+    """Saves every so many optimiser steps, besides the end of each epoch."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Called after every optimiser step."""
+        if state.global_step % self.steps == 0:
+            control.should_save = True
+
+
+class StopWithPipeline(TrainerCallback):
+    """Stops, with a checkpoint, when the ``dvc`` process that started this training is gone.
+
+    A killed ``dvc`` leaves its children running; the next one starts the same training again.
+    """
+
+    def __init__(self) -> None:
+        ancestors = psutil.Process().parents()
+        self.pipeline = next((process for process in ancestors if _is_dvc(process)), None)
+        self.orphaned = False
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Called after every optimiser step."""
+        if self.pipeline is not None and not self.pipeline.is_running():
+            self.orphaned = control.should_save = control.should_training_stop = True
+
+
+def _is_dvc(process: psutil.Process) -> bool:
+    try:
+        return any(Path(word).name == "dvc" for word in process.cmdline()[:3])
+    except psutil.Error:
+        return False

@@ -1,0 +1,46 @@
+"""What a run will need, told before it starts."""
+
+from collections.abc import Sequence
+
+import psutil
+import torch
+from transformers import PretrainedConfig
+
+from knotwork.answers import Answer, Score
+from knotwork.errors import UserError
+
+FLOAT = 4  # bytes
+ACTIVATIONS = 40  # numbers kept per token, layer and unit of width: measured on GPT-2's block with its MLP
+
+
+def bytes_needed(
+    config: PretrainedConfig,
+    answer: Answer,
+    parameters: int,
+    trainable: int,
+    batches: Sequence[Sequence[int]],
+    lengths: Sequence[int],
+) -> int:
+    """Bytes for weights, gradients, AdamW's two moments, and the largest batch's activations (fp32, rough)."""
+    peak = 0
+    for batch in batches:
+        longest = max(lengths[index] for index in batch)
+        tokens = len(batch) * longest
+        width = config.n_embd * ACTIVATIONS + 2 * config.n_head * longest
+        logits = 0 if isinstance(answer, Score) else 3 * config.vocab_size
+        peak = max(peak, tokens * (config.n_layer * width + logits))
+    return FLOAT * (parameters + 3 * trainable + peak)
+
+
+def check_memory(needed: int, place: torch.device) -> None:
+    """Refuse a run that will not fit.
+
+    Raises:
+        UserError: more memory is needed than is free.
+    """
+    free = torch.cuda.mem_get_info(place)[0] if place.type == "cuda" else psutil.virtual_memory().available
+    if needed > free:
+        raise UserError(
+            f"training needs about {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free on {place}; "
+            "lower train.batch.size (and raise train.batch.accumulation), or set train.gradient_checkpointing"
+        )

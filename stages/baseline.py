@@ -1,0 +1,34 @@
+"""Baselines without a neural model, once per corpus: data/baselines/<task>.json."""
+
+from pathlib import Path
+
+from knotwork import tasks
+from knotwork.baselines import largest_class, random_sonnet, tfidf
+from knotwork.corpora.select import cap
+from knotwork.entry import run_stage
+from knotwork.files import write_json
+from knotwork.params import Params
+from knotwork.tasks.task import Classification
+
+
+def work(params: Params, arguments: list[str]) -> None:
+    """Score one task's baselines on dev."""
+    (name,) = arguments
+    task, raw = tasks.get(name), Path("data/raw") / name
+    everything, dev = task.read(raw, "train").rows, task.read(raw, "dev").rows
+    seen = cap(everything, getattr(params.corpus.max_rows, name), params.corpus.seed)
+    if isinstance(task, Classification):
+        all_rows = tfidf(everything, dev)
+        scores = {
+            "largest_class": largest_class([row.label for row in seen], [row.label for row in dev]),
+            "tfidf": all_rows if len(seen) == len(everything) else tfidf(seen, dev),
+            "tfidf_all_rows": all_rows,
+            "rows": len(seen),
+            "rows_all": len(everything),
+        }
+    else:
+        scores = random_sonnet([row.texts[0] for row in seen], [row.texts[0] for row in dev])
+    write_json(Path("data/baselines") / f"{name}.json", scores)
+
+
+run_stage(work)
