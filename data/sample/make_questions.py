@@ -22,9 +22,10 @@ from make_reviews import BANKS, SLOT, SPLITS, Deck, sections
 REWORDINGS = BANKS / "questions-rewordings.txt"
 SIZES = {"train": 800, "dev": 200, "test": 200}
 # Share of each kind of pair; see the methods of Author for what they are.
-KINDS = {"near": 0.29, "far": 0.16, "asks": 0.09, "swap": 0.05, "word": 0.11, "easy": 0.3}
+KINDS = {"near": 0.3, "far": 0.15, "asks": 0.09, "swap": 0.05, "word": 0.09, "easy": 0.32}
 DUPLICATES = ("near", "far")
-YOU = 0.3  # share of the rewordings that say "you" instead of "I"
+PHRASES = 3  # phrases that are replaced in a rewording, where a question has so many
+YOU = 0.5  # share of the rewordings that say "you" instead of "I"
 REWORDED = 0.3  # share of the pairs of other kinds than "near" with a light rewording
 
 TO_YOU = {"I": "you", "am": "are", "Am": "Are", "my": "your", "me": "you", "myself": "yourself", "I'd": "you'd"}
@@ -113,18 +114,18 @@ class Author:
         return (second, first), texts[::-1]
 
     def _reword(self, text: str) -> str:
-        """The same question after up to three light changes: a beginning, phrases, "you" for "I"."""
+        """The same question with light changes: a beginning, phrases, "you" for "I"."""
         starts = [new + text[len(old) :] for old, new in self.starts if text.startswith(old + " ")]
-        changed = self._pick([*starts, text]) if starts else text
+        changed = self._pick(starts) if starts else text
         phrases = Deck(self.phrases, self.chance)
-        for _ in range(2):
+        for _ in range(PHRASES):
             if any(phrase.search(changed) for phrase, _ in self.phrases):
                 phrase, new = phrases.deal(lambda rule, now=changed: rule[0].search(now) is not None)
                 changed = phrase.sub(new, changed)
         one_person = re.search(r"\bI\b", changed) and not re.search(r"[.] |\byou", changed)
         if one_person and (changed == text or self.chance.random() < YOU):
-            return re.sub(r"[\w']+", lambda match: TO_YOU.get(match[0], match[0]), changed)
-        return starts[0] if changed == text and starts else changed
+            changed = re.sub(r"[\w']+", lambda match: TO_YOU.get(match[0], match[0]), changed)
+        return changed
 
     def _pick(self, items: list[str]) -> str:
         return items[int(self.chance.random() * len(items))]

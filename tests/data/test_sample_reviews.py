@@ -113,9 +113,7 @@ def test_no_text_occurs_twice(corpus):
 
 @corpora
 def test_no_template_is_used_in_two_splits(corpus):
-    used = {
-        split: {frame_text(frame) for row in rows(corpus, split) for frame in row.frames} for split in SPLITS
-    }
+    used = {split: {frame_text(frame) for row in rows(corpus, split) for frame in row.frames} for split in SPLITS}
     for split in SPLITS:
         assert len(used[split]) > 50
     assert not used["train"] & used["dev"]
