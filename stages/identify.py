@@ -14,7 +14,9 @@ IDENTITIES = Path("data/identity")
 def work(params: Params, arguments: list[str]) -> None:
     """Write the three identity files."""
     chosen = manifest.load(params.corpus.manifest)
-    write_json(IDENTITIES / "corpus.json", manifest.identity(chosen, params.tasks))
+    for task in params.tasks:
+        chosen.files(task)  # a task that the corpus lacks is an error now, not after an hour
+    write_json(IDENTITIES / "corpus.json", manifest.identity(chosen, list(chosen.tasks)))
     write_json(IDENTITIES / "base.json", base_identity(params.base.path, params.base.revision))
     write_json(IDENTITIES / "parser.json", parser_identity(params.graphs.parser))
 

@@ -1,1 +1,17 @@
-"""x"""
+"""Knotwork: adapters for GPT-2, compared fairly.
+
+``knotwork.load_run("models/sst")`` loads a trained run. Nothing heavy is imported before it is used.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__all__ = ["Run", "UserError", "load_run"]
+_HOMES = {"Run": "knotwork.runs", "UserError": "knotwork.errors", "load_run": "knotwork.runs"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module on first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'knotwork' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

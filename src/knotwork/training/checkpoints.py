@@ -10,8 +10,10 @@ from typing import Any
 import psutil
 from filelock import FileLock, Timeout
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
 
-from knotwork.files import digest, sha256
+from knotwork.errors import UserError
+from knotwork.files import digest, sha256, write_text
 
 ROOT = Path("checkpoints")
 MARKER = "complete"
@@ -45,20 +47,34 @@ def newest_complete(folder: Path) -> Path | None:
     """The checkpoint to go on from; those that were not finished are deleted."""
     found = []
     for checkpoint in folder.glob("checkpoint-*"):
-        if (checkpoint / MARKER).is_file():
+        if _is_complete(checkpoint):
             found.append(checkpoint)
         else:
             shutil.rmtree(checkpoint)
     return max(found, key=lambda path: int(path.name.rsplit("-", 1)[1]), default=None)
 
 
+def _is_complete(checkpoint: Path) -> bool:
+    """Whether all that was written is there: the Trainer deletes old checkpoints file by file."""
+    marker = checkpoint / MARKER
+    return marker.is_file() and all((checkpoint / name).is_file() for name in marker.read_text().splitlines())
+
+
+def stopped_early(checkpoint: Path) -> bool:
+    """Whether the epoch that this checkpoint closes was the last, by early stopping or by plan."""
+    state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+    return state.stateful_callbacks["TrainerControl"]["args"]["should_training_stop"]
+
+
 class MarkComplete(TrainerCallback):
-    """Marks a checkpoint when everything of it is written: model, optimizer, schedule, state."""
+    """Marks a checkpoint, with the names of its files, when all is written: model, optimizer, schedule, state."""
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Called after the Trainer wrote a checkpoint."""
         if state.is_world_process_zero:
-            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / MARKER).touch()
+            checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            names = sorted(file.name for file in checkpoint.iterdir())
+            write_text(checkpoint / MARKER, "\n".join(names))
 
 
 class SaveEvery(TrainerCallback):
@@ -71,7 +87,7 @@ class SaveEvery(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Called after every optimiser step."""
-        if state.global_step % self.steps == 0:
+        if state.global_step % self.steps == 0 and not _ends_epoch(state):
             control.should_save = True
 
 
@@ -91,7 +107,24 @@ class StopWithPipeline(TrainerCallback):
     ) -> None:
         """Called after every optimiser step."""
         if self.pipeline is not None and not self.pipeline.is_running():
-            self.orphaned = control.should_save = control.should_training_stop = True
+            self.orphaned = True
+            control.should_save = not _ends_epoch(state)
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Called after a checkpoint was written and marked.
+
+        Raises:
+            UserError: ``dvc`` is gone. (The Trainer's own way to stop would first evaluate the unfinished epoch.)
+        """
+        if self.orphaned:
+            raise UserError(
+                "the dvc process that started this training is gone; its progress is saved, run again to go on"
+            )
+
+
+def _ends_epoch(state: TrainerState) -> bool:
+    """Whether the epoch's own checkpoint is due, which is written after its evaluation."""
+    return float(state.epoch).is_integer()
 
 
 def _is_dvc(process: psutil.Process) -> bool:

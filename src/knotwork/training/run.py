@@ -26,7 +26,7 @@ from knotwork.corpora import Row
 from knotwork.corpora.select import cap, hold_out
 from knotwork.encoding import Example, encode
 from knotwork.errors import UserError
-from knotwork.files import read_json, whole_folder, write_json, write_text
+from knotwork.files import read_json, sha256, whole_folder, write_json, write_text
 from knotwork.identity import base_folder
 from knotwork.inference import padding_waste, score
 from knotwork.params import Params
@@ -40,6 +40,7 @@ from knotwork.training.checkpoints import (
     locked,
     newest_complete,
     run_key,
+    stopped_early,
 )
 from knotwork.training.estimate import bytes_needed, check_memory
 from knotwork.training.trainer import KnotTrainer
@@ -95,15 +96,15 @@ def split_rows(params: Params, task: str, raw: Path) -> tuple[list[Row], list[Ro
     return rows, chosen, counts
 
 
-def train_run(params: Params, task_name: str, seed: int, raw: Path, identities: Path, destination: Path) -> None:
-    """Train, choose the epoch, and write the run's folder (see design of ``models/<task>/seed-<n>/``).
+def train_run(params: Params, task_name: str, seed: int, raw: Path, base: Path, destination: Path) -> None:
+    """Train, choose the epoch, and write the run's folder (``models/<task>/seed-<n>/``).
 
     Raises:
         UserError: the data, the base or the parameters do not allow it, or the pipeline that started it is gone.
     """
     task, adapter = tasks.get(task_name), adapters.get(params.adapter)
-    base = read_json(identities / "base.json")
-    files = read_json(identities / "corpus.json")["files"][task_name]
+    identity = read_json(base)
+    files = {file.stem: sha256(file) for file in sorted(raw.iterdir())}
     folder = base_folder(params.base.path, params.base.revision)
     tokenizer = models.load_tokenizer(folder)
     answer = answer_for(task, getattr(params.answer, task_name), tokenizer)
@@ -111,7 +112,7 @@ def train_run(params: Params, task_name: str, seed: int, raw: Path, identities: 
     examples = encode(task, rows, tokenizer, params.base.max_length)
     selection = encode(task, chosen, tokenizer, params.base.max_length)
     fresh = models.fresh_base(folder, answer, params.base.max_length, seed)
-    decided = decisive(params, task_name, seed, base, files)
+    decided = decisive(params, task_name, seed, identity, files)
 
     model = adapter.prepare(fresh(), params.chosen, answer)
     trainable = models.count_trainable(model, answer.head)
@@ -124,11 +125,10 @@ def train_run(params: Params, task_name: str, seed: int, raw: Path, identities: 
             checkpoint = newest_complete(checkpoints)
             if checkpoint is not None:
                 print(f"{task.title}: going on from {checkpoint.name}", flush=True)
+                if stopped_early(checkpoint):
+                    # The Trainer forgets it and would train on; without an epoch left it goes to the best one.
+                    trainer.args.num_train_epochs = 0
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-            if trainer.watch.orphaned:
-                raise UserError(
-                    "the dvc process that started this training is gone; its progress is saved, run again to go on"
-                )
         else:
             trainer.model.to(trainer.args.device)
         if not trainer.is_world_process_zero():
@@ -143,7 +143,7 @@ def train_run(params: Params, task_name: str, seed: int, raw: Path, identities: 
             "answer": getattr(params.answer, task_name),
             "prompt": task.prompt,
             "max_length": params.base.max_length,
-            "base": {**base, "path": params.base.path},
+            "base": {**identity, "path": params.base.path},
             "corpus": {"manifest": params.corpus.manifest, "files": files},
             "selection": str(params.train.selection),
             "decisive": decided,
@@ -249,12 +249,11 @@ def _trainer(
     def select(model: nn.Module) -> dict[str, float]:
         return selection_figures(model, answer, selection)
 
-    watch, progress = StopWithPipeline(), Progress("training")
-    callbacks = [SaveEvery(train.checkpoint_steps), MarkComplete(), watch, progress]
+    progress = Progress("training")
+    callbacks = [SaveEvery(train.checkpoint_steps), MarkComplete(), StopWithPipeline(), progress]
     if train.patience is not None:
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=train.patience))
     trainer = KnotTrainer(model, args, answer, examples, train.batch.size, select, callbacks)
-    trainer.watch = watch
     progress.trainer = trainer
     trainer.remove_callback(PrinterCallback)
     return trainer

@@ -59,13 +59,13 @@ class Meter(TrainerCallback, ExportableState):
     ) -> None:
         """Start counting."""
         self.since = time.perf_counter()
+        self.steps += 1
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Stop counting."""
         self.seconds += time.perf_counter() - self.since
-        self.steps += 1
 
 
 class KnotTrainer(Trainer):

@@ -23,10 +23,13 @@ def prepare(model: PreTrainedModel, settings: Lora, answer: Answer) -> PeftModel
     Raises:
         UserError: no module of the model has one of the names.
     """
-    known = {name.rsplit(".", 1)[-1] for name, _ in model.named_modules() if "." in name}
-    for name in settings.target_modules:
-        if name not in known:
-            raise UserError(f"lora.target_modules: the base has no module {name!r}; GPT-2 has c_attn, c_proj, c_fc")
+    modules = [f".{name}" for name, _ in model.named_modules()]
+    for target in settings.target_modules:
+        if not any(module.endswith(f".{target}") for module in modules):
+            raise UserError(
+                f"lora.target_modules: the base has no module {target!r}; GPT-2 has c_attn, c_proj, c_fc "
+                "(mlp.c_proj and attn.c_proj tell the two apart)"
+            )
     config = LoraConfig(
         task_type=answer.peft_task,
         r=settings.r,

@@ -1,0 +1,32 @@
+# `make repro` sets everything up and runs the pipeline; `make <recipe>` runs a file of recipes/ as an experiment.
+PYTHON ?= python3
+BIN := .venv/bin
+RECIPES := $(notdir $(wildcard recipes/*))
+
+.PHONY: repro test lint clean $(RECIPES)
+
+repro: .venv/installed
+	$(BIN)/dvc repro
+
+test: .venv/installed
+	$(BIN)/python -m pytest
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+$(RECIPES): .venv/installed
+	@git rev-parse --verify -q HEAD >/dev/null || { echo "error: experiments need git and a commit; run make repro"; exit 2; }
+	$(BIN)/dvc exp run $$(cat recipes/$@) $(ARGS)
+
+# The environment, made when it is missing or pyproject.toml is newer, and only then.
+# Outside a git clone DVC is told, in its local configuration, to do without.
+.venv/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or newer is needed (PYTHON=...)"; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@git rev-parse --is-inside-work-tree >/dev/null 2>&1 || $(BIN)/dvc config --local core.no_scm true
+	@touch $@
+
+clean:
+	rm -rf models checkpoints data/identity data/raw data/parses data/graphs data/baselines data/evaluated data/rejected data/timings reports/report.html .pytest_cache .ruff_cache

@@ -1,0 +1,283 @@
+"""Scores of the listed seeds' runs on dev, predictions for dev and test: the files of ``reports/<task>/``."""
+
+import hashlib
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from knotwork import provenance, tasks
+from knotwork.corpora import Row
+from knotwork.encoding import encode
+from knotwork.errors import UserError
+from knotwork.files import read_json, whole_folder, write_json, write_text
+from knotwork.inference import Scores, score
+from knotwork.params import Params
+from knotwork.runs import Run, load_run
+from knotwork.statistics import (
+    GIVEN_LINES,
+    CorpusScore,
+    chrf,
+    expected_calibration_error,
+    generated_lines,
+    macro_f1,
+    mean,
+    perplexity,
+    reliability,
+    standard_deviation,
+)
+from knotwork.tasks.task import Classification, Task
+
+SCHEMA_VERSION = 1
+COLUMNS = ["seed", "split", "id", "text_hash", "gold", "prediction", "probabilities", "nll", "tokens"]
+COSTS = ("train_seconds", "tokens_per_second", "peak_memory_mb", "padding_waste")
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A run's scores on dev, and its predictions for dev and test (labels, or whole sonnets)."""
+
+    run: Run
+    dev: Scores
+    test: Scores | None
+    dev_predictions: list
+    test_predictions: list
+    truncated: int
+
+
+def evaluate_task(params: Params, name: str, raw: Path, runs: Path, baselines: Path, destination: Path) -> None:
+    """Evaluate the listed seeds of a task and write its report files, all or none.
+
+    Raises:
+        UserError: a run is missing, or dev or test has no rows.
+    """
+    start = time.perf_counter()
+    task = tasks.get(name)
+    dev, test = task.read(raw, "dev").rows, task.read(raw, "test").rows
+    if not dev:
+        raise UserError(f"{raw}: the dev split has no labelled rows; nothing can be scored")
+    scored = []
+    for seed in params.seeds:
+        run = load_run(runs / f"seed-{seed}")
+        scored.append(_score_run(run, params, dev, test))
+    baseline = read_json(baselines)
+    figures = _classified if isinstance(task, Classification) else _written
+    metrics, per_seed, pictures, extra = figures(task, scored, dev, test, params)
+    metrics |= {f"baseline_{key}": value for key, value in baseline.items() if _is_score(key)}
+    metrics |= _costs(scored) | {"evaluate_seconds": (time.perf_counter() - start) / len(scored)}
+    with whole_folder(destination) as aside:
+        write_json(aside / "metrics.json", {"schema_version": SCHEMA_VERSION, **_rounded(metrics)})
+        write_json(aside / "card.json", _card(params, task, scored, per_seed, baseline, dev, test) | extra)
+        write_json(aside / "pictures.json", pictures)
+        histories = [pd.read_csv(runs / f"seed-{seed}" / "history.csv") for seed in params.seeds]
+        pd.concat(histories).to_csv(aside / "history.csv", index=False, lineterminator="\n")
+        table = pd.DataFrame(_rows(scored, dev, test), columns=COLUMNS, dtype=object)
+        table.to_csv(aside / "scores.tsv", sep="\t", index=False, lineterminator="\n")
+        (aside / "predictions").mkdir()
+        for item in scored:
+            for split, rows, predicted in (
+                ("dev", dev, item.dev_predictions),
+                ("test", test, item.test_predictions),
+            ):
+                file = aside / "predictions" / f"seed-{item.run.card['seed']}.{split}.csv"
+                write_text(file, _submission(task, rows, predicted))
+
+
+def _score_run(run: Run, params: Params, dev: list[Row], test: list[Row]) -> Scored:
+    task, length, size = run.task, params.base.max_length, params.evaluate.batch_tokens
+    dev_examples = encode(task, dev, run.tokenizer, length)
+    truncated = sum(example.truncated for example in dev_examples)
+    print(f"{task.title}: {run.card['adapter']}, seed {run.card['seed']}, {len(dev)} dev rows", flush=True)
+    dev_scores = score(run.model, run.answer, dev_examples, size)
+    if not isinstance(task, Classification):
+        openings = ["\n".join(row.texts[0].split("\n")[:GIVEN_LINES]) for row in dev]
+        settings = params.evaluate.generation.model_dump()
+        written = run.generate(openings, **settings)
+        answered = run.generate([row.texts[0] for row in test], **settings)
+        return Scored(run, dev_scores, None, written, answered, truncated)
+    test_examples = encode(task, test, run.tokenizer, length)
+    truncated += sum(example.truncated for example in test_examples)
+    test_scores = score(run.model, run.answer, test_examples, size) if test else None
+    answered = test_scores.probabilities.argmax(1).tolist() if test_scores else []
+    labels = dev_scores.probabilities.argmax(1).tolist()
+    return Scored(run, dev_scores, test_scores, labels, answered, truncated)
+
+
+def _classified(
+    task: Classification, scored: list[Scored], dev: list[Row], test: list[Row], params: Params
+) -> tuple[dict[str, float], list[dict[str, Any]], dict[str, Any], dict[str, Any]]:
+    """Metrics, per-seed figures, data of the pictures, and more for the card, of a classification task."""
+    gold = np.array([row.label for row in dev])
+    predictions = np.array([item.dev_predictions for item in scored])
+    probabilities = [item.dev.probabilities for item in scored]
+    errors = [expected_calibration_error(each, gold) for each in probabilities]
+    scores = {
+        "accuracy": mean((predictions == gold).astype(float)),
+        "macro_f1": macro_f1(gold, predictions),
+        "nll": mean(np.array([item.dev.nll for item in scored])),
+    }
+    metrics = _intervals(scores, params.evaluate.bootstrap, spread=("accuracy",))
+    metrics["ece"] = float(np.mean(errors))
+    per_seed = [
+        {**{key: float(value.per_seed[index]) for key, value in scores.items()}, "ece": float(errors[index])}
+        for index in range(len(scored))
+    ]
+    classes = len(task.classes)
+    counts = np.zeros((classes, classes), dtype=int)
+    for row in predictions:
+        np.add.at(counts, (gold, row), 1)
+    pictures = {
+        "classes": list(task.classes),
+        "confusion": counts.tolist(),
+        "reliability": reliability(np.concatenate(probabilities), np.tile(gold, len(scored))),
+    }
+    return metrics, per_seed, pictures, {}
+
+
+def _written(
+    task: Task, scored: list[Scored], dev: list[Row], test: list[Row], params: Params
+) -> tuple[dict[str, float], list[dict[str, Any]], dict[str, Any], dict[str, Any]]:
+    """The same for sonnets: chrF of whole sonnets (the paper's) and of the generated lines alone, perplexity."""
+    truth = [row.texts[0] for row in dev]
+    written = [item.dev_predictions for item in scored]
+    scores = {
+        "chrf_whole": chrf(written, truth),
+        "chrf_generated": chrf(
+            [[generated_lines(text) for text in texts] for texts in written],
+            [generated_lines(text) for text in truth],
+        ),
+        "perplexity": perplexity(
+            np.array([item.dev.nll for item in scored]), np.array([item.dev.tokens for item in scored])
+        ),
+    }
+    metrics = _intervals(scores, params.evaluate.bootstrap, spread=("chrf_whole", "chrf_generated"))
+    per_seed = [
+        {key: float(value.per_seed[index]) for key, value in scores.items()} for index in range(len(scored))
+    ]
+    examples = [
+        {
+            "id": row.id,
+            "opening": "\n".join(row.texts[0].split("\n")[:GIVEN_LINES]),
+            "generated": generated_lines(text),
+            "truth": generated_lines(row.texts[0]) if known else None,
+        }
+        for rows, texts, known in (
+            (dev, scored[0].dev_predictions, True),
+            (test, scored[0].test_predictions, False),
+        )
+        for row, text in zip(rows, texts, strict=True)
+    ]
+    return metrics, per_seed, {"examples": examples}, {"chrf_signature": scores["chrf_whole"].signature}
+
+
+def _intervals(scores: dict[str, CorpusScore], resamples: int, spread: tuple[str, ...]) -> dict[str, float]:
+    metrics = {}
+    for key, value in scores.items():
+        interval = value.interval(resamples)
+        metrics |= {key: interval.value, f"{key}_low": interval.low, f"{key}_high": interval.high}
+        if key in spread:
+            metrics[f"{key}_sd"] = value.standard_deviation
+    return metrics
+
+
+def _costs(scored: list[Scored]) -> dict[str, float]:
+    cards = [item.run.card for item in scored]
+    states = [card["training"]["stall"] for card in cards]
+    stalled = 1 if "yes" in states else -1 if "not assessed" in states else 0
+    return {
+        "trainable_parameters": cards[0]["trainable"]["adapter"],
+        "head_parameters": cards[0]["trainable"]["head"],
+        **{key: float(np.mean([card["training"][key] for card in cards])) for key in COSTS},
+        "truncated": cards[0]["truncated"] + scored[0].truncated,
+        "stalled": stalled,
+        "collapsed": int(any(card["training"]["collapse"] == "yes" for card in cards)),
+    }
+
+
+def _card(
+    params: Params,
+    task: Task,
+    scored: list[Scored],
+    per_seed: list[dict[str, Any]],
+    baseline: dict[str, Any],
+    dev: list[Row],
+    test: list[Row],
+) -> dict[str, Any]:
+    """Everything about the runs that is not a headline figure."""
+    first = scored[0].run.card
+    evaluated = {
+        f"evaluate.{key}": value for key, value in params.evaluate.model_dump(exclude={"generation"}).items()
+    }
+    evaluated |= {f"evaluate.generation.{k}": v for k, v in params.evaluate.generation.model_dump().items()}
+    decided = {key: value for key, value in first["decisive"].items() if key != "seed"}
+    seconds = [item.run.card["training"]["train_seconds"] for item in scored]
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "task": task.name,
+        "title": task.title,
+        "adapter": first["adapter"],
+        "seeds": params.seeds,
+        "command": f"dvc repro evaluate@{task.name}",
+        "created": pd.Timestamp.now("UTC").isoformat(timespec="seconds"),
+        **provenance.commit(),
+        "machine": first["machine"],
+        "versions": provenance.versions(),
+        "base": {key: first["base"][key] for key in ("name", "revision", "sha256", "parameters")},
+        "corpus": first["corpus"],
+        "prompt": first["prompt"],
+        "selection": first["selection"],
+        "answer": first["answer"],
+        "parameters": decided | evaluated,
+        "rows": first["rows"] | {"dev": len(dev), "test": len(test)},
+        "truncated": {"train": first["truncated"], "evaluation": scored[0].truncated},
+        "trained_at": {"commit": first["commit"], "dirty": first["dirty"]},
+        "per_seed": [
+            {"seed": item.run.card["seed"], **figures, **item.run.card["training"]}
+            for item, figures in zip(scored, per_seed, strict=True)
+        ],
+        "train_seconds_sd": standard_deviation(seconds),
+        "evaluation_padding_waste": scored[0].dev.waste,
+        "baselines": baseline,
+    }
+
+
+def _rows(scored: list[Scored], dev: list[Row], test: list[Row]) -> list[list[Any]]:
+    """A row per seed, split and example."""
+    table = []
+    for item in scored:
+        for split, rows, scores, predictions in (
+            ("dev", dev, item.dev, item.dev_predictions),
+            ("test", test, item.test, item.test_predictions),
+        ):
+            for index, (row, prediction) in enumerate(zip(rows, predictions, strict=True)):
+                text = hashlib.sha256("\n".join(row.texts).encode()).hexdigest()[:16]
+                sonnet = row.label is None and split == "dev"
+                gold = row.texts[0] if sonnet else row.label
+                shares = "" if scores is None else " ".join(f"{p:.6f}" for p in scores.probabilities[index])
+                known = scores is not None and split == "dev"
+                nll = f"{scores.nll[index]:.6f}" if known else ""
+                tokens = int(scores.tokens[index]) if known else ""
+                seed = item.run.card["seed"]
+                table.append([seed, split, row.id, text, gold, prediction, shares, nll, tokens])
+    return table
+
+
+def _submission(task: Task, rows: list[Row], predictions: list) -> str:
+    """The course's submission format: ``id, label`` lines, or numbered sonnets."""
+    if isinstance(task, Classification):
+        lines = [f"{row.id}, {prediction} \n" for row, prediction in zip(rows, predictions, strict=True)]
+        return f"id \t {task.submission} \n" + "".join(lines)
+    blocks = [f"\n{row.id}\n{text}\n\n" for row, text in zip(rows, predictions, strict=True)]
+    return "--Generated Sonnets-- \n\n" + "".join(blocks)
+
+
+def _is_score(key: str) -> bool:
+    return key not in ("rows", "rows_all", "draws") and not key.endswith(("_low", "_high"))
+
+
+def _rounded(metrics: dict[str, float]) -> dict[str, float]:
+    """Six significant digits: what a diff can show."""
+    return {key: value if isinstance(value, int) else float(f"{value:.6g}") for key, value in metrics.items()}

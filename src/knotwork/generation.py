@@ -1,0 +1,118 @@
+"""Sampling of sonnets with the library's ``generate``: a batch of twelve gives the texts of twelve singles."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    PreTrainedTokenizerBase,
+    StoppingCriteria,
+    StoppingCriteriaList,
+    TopPLogitsWarper,
+)
+
+from knotwork.errors import UserError
+from knotwork.files import digest
+from knotwork.params import Generation
+
+SONNET_LINES = 14
+
+
+class NoisePerPrompt(LogitsProcessor):
+    """Temperature and top-p sampling as an arg max under noise that belongs to the prompt.
+
+    Adding Gumbel noise to the logits and taking the largest draws from their softmax; the noise of a row comes
+    from (seed, prompt) alone, so it does not matter which other rows share the batch.
+
+    Args:
+        prompts: token ids of each row.
+        settings: temperature, top-p and seed.
+    """
+
+    def __init__(self, prompts: Sequence[Sequence[int]], settings: Generation) -> None:
+        self.temperature = settings.temperature
+        self.top_p = TopPLogitsWarper(settings.top_p)
+        seeds = [int(digest([settings.seed, list(prompt)]), 16) % 2**63 for prompt in prompts]
+        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Scores with noise, (rows, vocabulary)."""
+        kept = self.top_p(input_ids, scores.float() / self.temperature)
+        uniform = torch.stack([torch.rand(scores.shape[-1], generator=g) for g in self.generators])
+        noise = -(-uniform.clamp(min=1e-20).log()).log()
+        return kept + noise.to(kept.device)
+
+
+class FourteenLines(StoppingCriteria):
+    """A row is done when its fourteenth line is ended.
+
+    Args:
+        tokenizer: to read the text written so far.
+        prompt_width: tokens of the padded prompts.
+        given: lines of each prompt.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, prompt_width: int, given: Sequence[int]) -> None:
+        self.tokenizer, self.width, self.given = tokenizer, prompt_width, given
+
+    def __call__(self, input_ids: Tensor, scores: Tensor, **kwargs: object) -> Tensor:
+        """Whether each row is done, (rows,)."""
+        texts = self.tokenizer.batch_decode(input_ids[:, self.width :], skip_special_tokens=True)
+        done = [given + _ended(text) >= SONNET_LINES for given, text in zip(self.given, texts, strict=True)]
+        return torch.tensor(done, device=input_ids.device)
+
+
+@torch.no_grad()
+def generate(
+    model: nn.Module, tokenizer: PreTrainedTokenizerBase, openings: Sequence[str], settings: Generation
+) -> list[str]:
+    """Go on from each opening until fourteen lines or the end of text; returns opening and continuation.
+
+    Raises:
+        UserError: an opening is empty, or leaves no room in the model's context.
+    """
+    prompts = []
+    for number, opening in enumerate(openings, start=1):
+        if not opening.strip():
+            raise UserError(f"prompt {number}: empty; give at least one line to go on from")
+        prompts.append(tokenizer(opening.rstrip("\n") + "\n")["input_ids"])
+        if len(prompts[-1]) >= model.config.n_positions:
+            raise UserError(
+                f"prompt {number}: {len(prompts[-1])} tokens leave no room in the context of "
+                f"{model.config.n_positions}; shorten it"
+            )
+    width = max(len(prompt) for prompt in prompts)
+    pad = tokenizer.eos_token_id
+    ids = torch.tensor([[pad] * (width - len(prompt)) + prompt for prompt in prompts])
+    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+    place = next(model.parameters()).device
+    given = [_ended(opening + "\n") for opening in openings]
+    was_training = model.training
+    model.eval()
+    written = model.generate(
+        input_ids=ids.to(place),
+        attention_mask=mask.to(place),
+        generation_config=GenerationConfig(
+            max_new_tokens=min(settings.max_new_tokens, model.config.n_positions - width),
+            do_sample=False,
+            eos_token_id=pad,
+            pad_token_id=pad,
+        ),
+        logits_processor=LogitsProcessorList([NoisePerPrompt(prompts, settings)]),
+        stopping_criteria=StoppingCriteriaList([FourteenLines(tokenizer, width, given)]),
+    )
+    model.train(was_training)
+    texts = []
+    for opening, row in zip(openings, written, strict=True):
+        continuation = tokenizer.decode(row[width:], skip_special_tokens=True)
+        lines = [line.rstrip() for line in f"{opening}\n{continuation}".split("\n")]
+        texts.append("\n".join([line for line in lines if line][:SONNET_LINES]))
+    return texts
+
+
+def _ended(text: str) -> int:
+    """Lines with text that are followed by a line break."""
+    return sum(bool(line.strip()) for line in text.split("\n")[:-1])

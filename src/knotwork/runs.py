@@ -1,0 +1,168 @@
+"""A trained run, loaded: one interface to every adapter."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from knotwork import adapters, models, tasks
+from knotwork.answers import Answer, Text, answer_for
+from knotwork.corpora import Row
+from knotwork.corpora.read import normalise
+from knotwork.encoding import encode
+from knotwork.errors import UserError
+from knotwork.files import read_json
+from knotwork.generation import generate
+from knotwork.identity import base_folder, base_identity
+from knotwork.inference import score
+from knotwork.params import Generation
+from knotwork.tasks.task import Classification, Task
+
+BATCH_TOKENS = 8192
+SCHEMA_VERSION = 1
+
+
+class Prediction(NamedTuple):
+    """A text's class and the probabilities of all classes."""
+
+    label: int
+    name: str
+    probabilities: tuple[float, ...]
+
+
+class Run:
+    """A trained adapter on its base, ready to use (see :func:`load_run`).
+
+    Attributes:
+        card: the run's ``run.json``.
+        task: its task.
+        model: base and adapter, in evaluation mode.
+        tokenizer: the base's tokenizer.
+    """
+
+    def __init__(
+        self,
+        card: dict[str, Any],
+        task: Task,
+        answer: Answer,
+        model: nn.Module,
+        tokenizer: PreTrainedTokenizerBase,
+    ) -> None:
+        self.card, self.task, self.answer = card, task, answer
+        self.model, self.tokenizer = model, tokenizer
+
+    def predict(self, texts: Sequence[str | tuple[str, str]]) -> list[Prediction]:
+        """Classify texts (pairs of texts for question pairs), normalised and prompted as in training.
+
+        Raises:
+            UserError: the task has no classes, or a text is empty or not of the task's shape.
+        """
+        if not isinstance(self.task, Classification):
+            raise UserError(f"{self.task.name}: has no classes to predict; use generate")
+        rows = [self._row(number, text) for number, text in enumerate(texts, start=1)]
+        if not rows:
+            return []
+        examples = encode(self.task, rows, self.tokenizer, self.card["max_length"])
+        probabilities = score(self.model, self.answer, examples, BATCH_TOKENS).probabilities
+        labels = probabilities.argmax(1).tolist()
+        return [
+            Prediction(label, self.task.classes[label], tuple(row))
+            for label, row in zip(labels, probabilities.tolist(), strict=True)
+        ]
+
+    def generate(
+        self,
+        openings: Sequence[str],
+        temperature: float = 0.8,
+        top_p: float = 0.9,
+        max_new_tokens: int = 300,
+        seed: int = 0,
+    ) -> list[str]:
+        """Go on from openings to fourteen lines or the end of text; returns opening and continuation.
+
+        Raises:
+            UserError: the run classifies, an opening is empty or too long, or a setting is out of range.
+        """
+        if not isinstance(self.answer, Text):
+            raise UserError(f"{self.task.name}: this run classifies; generate needs a run of the sonnet task")
+        try:
+            settings = Generation(temperature=temperature, top_p=top_p, max_new_tokens=max_new_tokens, seed=seed)
+        except ValueError as error:
+            raise UserError(f"generate: {error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}") from error
+        return generate(self.model, self.tokenizer, list(openings), settings) if openings else []
+
+    @torch.no_grad()
+    def logits(self, text: str | Sequence[int] | Tensor) -> Tensor:
+        """Teacher-forced logits of the next token, (tokens, vocabulary), for a text or its token ids.
+
+        Raises:
+            UserError: the run has no language-model head, or the text is empty or longer than the context.
+        """
+        if self.answer.head:
+            raise UserError(f"{self.task.name}: a run with a classification head has no logits of tokens")
+        ids = self.tokenizer(text)["input_ids"] if isinstance(text, str) else torch.as_tensor(text).tolist()
+        if not 0 < len(ids) <= self.model.config.n_positions:
+            raise UserError(f"logits: {len(ids)} tokens; the context takes 1 to {self.model.config.n_positions}")
+        place = next(self.model.parameters()).device
+        return self.model(input_ids=torch.tensor([ids], device=place)).logits[0]
+
+    def _row(self, number: int, text: str | tuple[str, str]) -> Row:
+        texts = (text,) if isinstance(text, str) else tuple(text)
+        wanted = len(self.task.text_columns)
+        if len(texts) != wanted:
+            raise UserError(f"text {number}: {self.task.name} takes {wanted} text(s), got {len(texts)}")
+        texts = tuple(normalise(part) for part in texts)
+        if not all(texts):
+            raise UserError(f"text {number}: empty; give some text")
+        return Row(str(number), texts, None)
+
+
+def load_run(folder: str | Path, seed: int | None = None) -> Run:
+    """Load ``models/<task>`` (the lowest seed, or the one given) or ``models/<task>/seed-<n>``.
+
+    Raises:
+        UserError: no run there, or the base is not the one it was trained on.
+    """
+    path = _run_folder(Path(folder), seed)
+    card = find_card(path)
+    base = card["base"]
+    found = base_identity(base["path"], base["revision"])["sha256"]
+    if found != base["sha256"]:
+        raise UserError(
+            f"{path}: trained on a base with hash {base['sha256'][:12]}, but {base['path']} now has {found[:12]}; "
+            "restore that base or train again"
+        )
+    task = tasks.get(card["task"])
+    source = base_folder(base["path"], base["revision"])
+    tokenizer = models.load_tokenizer(source)
+    answer = answer_for(task, card["answer"], tokenizer)
+    fresh = models.fresh_base(source, answer, card["max_length"], card["seed"])
+    model = adapters.get(card["adapter"]).load(path, fresh, answer)
+    return Run(card, task, answer, model.to(models.device()).eval(), tokenizer)
+
+
+def find_card(folder: Path, seed: int | None = None) -> dict[str, Any]:
+    """The ``run.json`` of a run, found as :func:`load_run` finds it.
+
+    Raises:
+        UserError: no run there, or one of another version.
+    """
+    file = _run_folder(folder, seed) / "run.json"
+    card = read_json(file)
+    if card.get("schema_version") != SCHEMA_VERSION:
+        raise UserError(f"{file}: made by another version; run `dvc repro` again")
+    return card
+
+
+def _run_folder(folder: Path, seed: int | None) -> Path:
+    if (folder / "run.json").is_file():
+        return folder
+    seeds = sorted(int(path.parent.name.removeprefix("seed-")) for path in folder.glob("seed-*/run.json"))
+    if not seeds:
+        raise UserError(f"{folder}: no trained run there; make one with `dvc repro`")
+    if seed is not None and seed not in seeds:
+        raise UserError(f"{folder}: no run with seed {seed}; there are {', '.join(map(str, seeds))}")
+    return folder / f"seed-{seeds[0] if seed is None else seed}"
