@@ -71,9 +71,7 @@ def report(
     return seconds
 
 
-def loop(
-    score: Callable[[Indices, Indices], float], shape: tuple[int, int], resamples: int
-) -> tuple[float, float]:
+def loop(score: Callable[[Indices, Indices], float], shape: tuple[int, int], resamples: int) -> tuple[float, float]:
     """What one would write first: draw seeds and examples, score the copy, take percentiles."""
     rng = np.random.default_rng(0)
     scores = [score(*(rng.integers(size, size=size) for size in shape)) for _ in range(resamples)]

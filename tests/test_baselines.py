@@ -28,10 +28,7 @@ def questions(step):
     others = PAIR_SUBJECTS[step:] + PAIR_SUBJECTS[:step]
     return rows(
         *[((f"How do {s} work?", f"What do {s} need?"), 1) for s in PAIR_SUBJECTS],
-        *[
-            ((f"How do {s} work?", f"What do {o} need?"), 0)
-            for s, o in zip(PAIR_SUBJECTS, others, strict=True)
-        ],
+        *[((f"How do {s} work?", f"What do {o} need?"), 0) for s, o in zip(PAIR_SUBJECTS, others, strict=True)],
     )
 
 
@@ -75,9 +72,7 @@ class TestTfidf:
     def test_of_pairs_sees_differing_words_shared_words_and_the_cosine(self):
         texts = ["big red clouds", "deep cold rivers"]
         vectorizer = TfidfVectorizer().fit(texts)
-        same, other = baselines._features(
-            vectorizer, rows(((texts[0], texts[0]), 1), (tuple(texts), 0))
-        ).toarray()
+        same, other = baselines._features(vectorizer, rows(((texts[0], texts[0]), 1), (tuple(texts), 0))).toarray()
         weights, words = vectorizer.transform(texts).toarray(), len(vectorizer.vocabulary_)
         assert same == pytest.approx([*[0.0] * words, *weights[0], 1.0])
         assert other == pytest.approx([*weights.sum(axis=0), *[0.0] * words, 0.0])
@@ -119,7 +114,5 @@ class TestRandomSonnet:
 
 
 def test_needs_neither_torch_nor_transformers():
-    check = (
-        "import sys; import knotwork.baselines; sys.exit(bool({'torch', 'transformers'} & set(sys.modules)))"
-    )
+    check = "import sys; import knotwork.baselines; sys.exit(bool({'torch', 'transformers'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

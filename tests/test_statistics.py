@@ -27,9 +27,7 @@ def noisy(seeds, share=0.3, classes=3):
 def replay(columns, resamples, seed):
     """The bootstrap written as a loop that copies rows, with random numbers of its own."""
     rng = np.random.default_rng(seed)
-    return np.array(
-        [columns[rng.integers(len(columns), size=len(columns))].sum(axis=0) for _ in range(resamples)]
-    )
+    return np.array([columns[rng.integers(len(columns), size=len(columns))].sum(axis=0) for _ in range(resamples)])
 
 
 class TestValues:
@@ -46,9 +44,7 @@ class TestValues:
         assert score.per_seed == pytest.approx(expected)
         assert score.value == pytest.approx(np.mean(expected))
 
-    @pytest.mark.parametrize(
-        "gold, predictions", [([0, 0, 3], [0, 3, 3]), ([1, 1], [1, 1]), ([0, 1], [2, 2])]
-    )
+    @pytest.mark.parametrize("gold, predictions", [([0, 0, 3], [0, 3, 3]), ([1, 1], [1, 1]), ([0, 1], [2, 2])])
     def test_macro_f1_averages_over_the_classes_that_occur(self, gold, predictions):
         score = statistics.macro_f1(gold, predictions)
         assert score.value == pytest.approx(f1_score(gold, predictions, average="macro"))

@@ -3,7 +3,7 @@
     python data/sample/make_reviews.py [FOLDER]        (default: the folder of this file)
 
 Every row is a sentence frame of its split, filled with words of its split's noun bank and of the shared bank
-of graded evaluative words (``banks/``). What the levels mean is defined in README-reviews.md.
+of graded evaluative words (``banks/``). What the levels mean is defined in README.md.
 The same banks give the same bytes: the only source of chance is `random.Random.random`, whose sequence
 Python guarantees for a seed. Labels of the test splits are not written, as in the official files;
 ``rows(corpus, "test")`` has them.

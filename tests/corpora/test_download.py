@@ -177,9 +177,7 @@ def test_a_wrong_mirror_file_alone_is_named_with_the_advice(places, tmp_path, ca
 
 
 def test_a_file_that_is_nowhere_and_has_no_address(places, tmp_path):
-    message = error_of(
-        corpus(hint="corpus.manifest=other"), "sst", places[0], fill(tmp_path / "mirror", ["train"])
-    )
+    message = error_of(corpus(hint="corpus.manifest=other"), "sst", places[0], fill(tmp_path / "mirror", ["train"]))
     assert message == (
         "sub/dev.csv: not found; set corpus.mirror or KNOTWORK_MIRROR to a folder that holds it, "
         "or corpus.manifest=other"

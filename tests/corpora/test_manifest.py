@@ -133,10 +133,7 @@ def test_hashes_of_both_kinds(tmp_path):
     assert manifest.File(path="file", git_blob=blob).mismatch(path) is None
     assert manifest.File(path="file").mismatch(path) is None
     assert manifest.File(path="file", size=7).mismatch(path) == "has 6 bytes, not 7"
-    assert (
-        manifest.File(path="file", git_blob=BLOB).mismatch(path)
-        == f"has the hash {blob} (6 bytes), not {BLOB}"
-    )
+    assert manifest.File(path="file", git_blob=BLOB).mismatch(path) == f"has the hash {blob} (6 bytes), not {BLOB}"
     assert sha in manifest.File(path="file", sha256=HASH).mismatch(path)
 
 
@@ -152,9 +149,7 @@ def test_identity_is_what_lies_there_else_what_is_declared(write, tmp_path):
         "files": {"sst": {"train": HASH, "dev": BLOB, "test": hashlib.sha256(b"x").hexdigest()}},
     }
     (tmp_path / "sst" / "train.tsv").write_text("changed")
-    assert (
-        manifest.identity(corpus, ["sst"])["files"]["sst"]["train"] == hashlib.sha256(b"changed").hexdigest()
-    )
+    assert manifest.identity(corpus, ["sst"])["files"]["sst"]["train"] == hashlib.sha256(b"changed").hexdigest()
 
 
 def test_identity_needs_a_hash_or_a_file(write):

@@ -40,9 +40,7 @@ def test_header_of_the_unlabelled_files(write):
 
 
 def test_byte_order_mark_crlf_blank_lines_and_quoted_lines(write):
-    text = (
-        '\tid\tsentence\tsentiment\r\n0\ta\t"Two\r\nlines, a ""quote"" and a\ttab"\t1\r\n\r\n1\tb\tx\t2\r\n'
-    )
+    text = '\tid\tsentence\tsentiment\r\n0\ta\t"Two\r\nlines, a ""quote"" and a\ttab"\t1\r\n\r\n1\tb\tx\t2\r\n'
     table = sentiments(write(b"\xef\xbb\xbf" + text.encode()))
     assert table.rows == [Row("a", ('Two lines, a "quote" and a tab',), 1), Row("b", ("x",), 2)]
 
@@ -120,9 +118,7 @@ def test_missing_file_and_folder(tmp_path):
         sentiments(tmp_path)
 
 
-POEMS = (
-    "A Title\r\nin 1999\r\n\r\n1\r\n\r\nOne ,\r\ntwo,\r\n  three,\r\n  four.\r\n\r\n\r\n2\r\nA\r\nB\r\nC\r\nD"
-)
+POEMS = "A Title\r\nin 1999\r\n\r\n1\r\n\r\nOne ,\r\ntwo,\r\n  three,\r\n  four.\r\n\r\n\r\n2\r\nA\r\nB\r\nC\r\nD"
 
 
 def test_sonnets_are_numbered_blocks(write):

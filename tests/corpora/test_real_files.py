@@ -10,9 +10,7 @@ from knotwork.corpora.read import normalise, read_sonnets, read_table
 
 MIRROR = os.environ.get("KNOTWORK_TEST_MIRROR") or os.environ.get("KNOTWORK_MIRROR")
 
-pytestmark = pytest.mark.skipif(
-    not MIRROR, reason="needs KNOTWORK_TEST_MIRROR, a folder with the CS224N files"
-)
+pytestmark = pytest.mark.skipif(not MIRROR, reason="needs KNOTWORK_TEST_MIRROR, a folder with the CS224N files")
 
 
 @pytest.fixture

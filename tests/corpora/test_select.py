@@ -8,9 +8,7 @@ from knotwork.errors import UserError
 
 
 def rows_of(*texts):
-    return [
-        Row(str(index), text if isinstance(text, tuple) else (text,), 0) for index, text in enumerate(texts)
-    ]
+    return [Row(str(index), text if isinstance(text, tuple) else (text,), 0) for index, text in enumerate(texts)]
 
 
 def test_cap_is_seeded_nested_and_ordered():
@@ -77,9 +75,7 @@ def test_both_sides_have_rows_and_share_no_text(pairs, part, seed):
         return
     assert train
     assert selection
-    assert not {text for row in train for text in row.texts} & {
-        text for row in selection for text in row.texts
-    }
+    assert not {text for row in train for text in row.texts} & {text for row in selection for text in row.texts}
 
 
 @pytest.mark.parametrize("rows", [[], rows_of("a"), rows_of("a", "a"), rows_of(("a", "b"), ("b", "c"))])

@@ -174,9 +174,7 @@ def history(task: str, seeds: list[int]) -> list[dict]:
             train = (3.9 if task == "sonnet" else 1.5) * 0.86**epoch + 0.02 * seed
             held = train + 0.04 * epoch + 0.01 * seed
             metric = (
-                80 - 12 * epoch + 2.5 * epoch**2 + seed
-                if task == "sonnet"
-                else 0.55 - 0.2 / epoch - 0.01 * seed
+                80 - 12 * epoch + 2.5 * epoch**2 + seed if task == "sonnet" else 0.55 - 0.2 / epoch - 0.01 * seed
             )
             rows.append(
                 {

@@ -43,15 +43,11 @@ def test_the_page_fits_and_is_quiet(browser: Browser, page: Path, width: int, sc
     said = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")
     assert [event for event in browser.events if event["method"] in said] == []
     assert browser.evaluate("document.documentElement.scrollWidth") <= width
-    assert browser.evaluate(
-        "[...document.querySelectorAll('.scroll')].every(e => e.scrollWidth <= e.clientWidth)"
-    )
+    assert browser.evaluate("[...document.querySelectorAll('.scroll')].every(e => e.scrollWidth <= e.clientWidth)")
 
 
 @pytest.mark.parametrize("scheme, dark", [("light", False), ("dark", True)])
-def test_the_page_and_its_pictures_follow_the_scheme(
-    browser: Browser, page: Path, scheme: str, dark: bool
-) -> None:
+def test_the_page_and_its_pictures_follow_the_scheme(browser: Browser, page: Path, scheme: str, dark: bool) -> None:
     browser.open(page, 1280, scheme)
     brightness = "(e, p) => getComputedStyle(e)[p].match(/\\d+/g).slice(0, 3).reduce((a, b) => a + +b, 0) / 3"
     assert (browser.evaluate(f"({brightness})(document.body, 'backgroundColor')") < 128) == dark
@@ -60,9 +56,7 @@ def test_the_page_and_its_pictures_follow_the_scheme(
 
 
 @pytest.mark.parametrize("width, per_row", [(400, 1), (1280, 2)])
-def test_pictures_stand_below_each_other_on_a_phone(
-    browser: Browser, page: Path, width: int, per_row: int
-) -> None:
+def test_pictures_stand_below_each_other_on_a_phone(browser: Browser, page: Path, width: int, per_row: int) -> None:
     browser.open(page, width)
     tops = browser.evaluate(
         "[...document.querySelector('.panels').children].map(e => Math.round(e.getBoundingClientRect().top))"

@@ -66,13 +66,9 @@ def test_ids_are_unique_over_all_pictures(all_figures: list[Figure]) -> None:
 
 def test_the_forest_says_its_numbers(four_tasks: Results) -> None:
     accuracy, chrf = figures.results(*split(read(four_tasks, "sst", "quora", "sonnet")), "LoRA").pictures
-    assert "SST: 48.3, interval 41.5 to 55.0; largest class 26.5, bag of words, same rows 40.5" in alt(
-        accuracy
-    )
+    assert "SST: 48.3, interval 41.5 to 55.0; largest class 26.5, bag of words, same rows 40.5" in alt(accuracy)
     assert "the paper’s 55.2" in alt(accuracy)
-    assert "Whole sonnet: 41.9, interval 40.6 to 43.1; random training sonnet 41.5, the paper’s 42.1" in alt(
-        chrf
-    )
+    assert "Whole sonnet: 41.9, interval 40.6 to 43.1; random training sonnet 41.5, the paper’s 42.1" in alt(chrf)
     assert {"48.3", "SST", "bag of words, all rows"} <= set(texts(accuracy))
 
 

@@ -144,9 +144,7 @@ def test_absent_timings_are_none(results: Results) -> None:
     assert read_timings(results.timings) == []
 
 
-@pytest.mark.parametrize(
-    "name, text", [("train.json", "{}"), ("train.json", "{"), ("a b.json", '{"seconds": 1}')]
-)
+@pytest.mark.parametrize("name, text", [("train.json", "{}"), ("train.json", "{"), ("a b.json", '{"seconds": 1}')])
 def test_broken_timings_are_named(results: Results, name: str, text: str) -> None:
     results.timings.mkdir()
     (results.timings / name).write_text(text, encoding="utf-8")

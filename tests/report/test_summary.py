@@ -23,9 +23,7 @@ def test_a_score_above_its_baseline(four_tasks: Results) -> None:
 def test_an_interval_that_includes_its_baselines(four_tasks: Results) -> None:
     (quora,) = read(four_tasks, "quora")
     text = summary.task_sentence(quora)
-    assert (
-        f"the interval includes the bag of words (69.0{S}%), so this run does not tell the two apart" in text
-    )
+    assert f"the interval includes the bag of words (69.0{S}%), so this run does not tell the two apart" in text
     assert f"reaches 73.5{S}%, above the interval" in text
     assert f"largest class gives 61.0{S}%, which is not beaten" in text
 
@@ -39,10 +37,7 @@ def test_a_score_below_its_baseline(four_tasks: Results) -> None:
 def test_sonnets_are_judged_by_the_generated_lines(four_tasks: Results) -> None:
     (sonnet,) = read(four_tasks, "sonnet")
     text = summary.task_sentence(sonnet)
-    assert (
-        f"reach a chrF of 26.6 (95{S}% interval 25.1–28.0); the interval includes the lines of a random"
-        in text
-    )
+    assert f"reach a chrF of 26.6 (95{S}% interval 25.1–28.0); the interval includes the lines of a random" in text
     assert "perplexity of the true sonnets is 48.2 (44.0–53.1)" in text
 
 
@@ -103,9 +98,7 @@ def test_selection_on_dev_is_remarked(four_tasks: Results) -> None:
         (-1, 1, ["collapsed on SST", "not assessed on SST"]),
     ],
 )
-def test_failures_are_remarked(
-    four_tasks: Results, stalled: int, collapsed: int, expected: list[str]
-) -> None:
+def test_failures_are_remarked(four_tasks: Results, stalled: int, collapsed: int, expected: list[str]) -> None:
     four_tasks.change("sst", "metrics.json", stalled=stalled, collapsed=collapsed)
     text = remarks(four_tasks, "sst")
     for part in expected:
