@@ -5,8 +5,8 @@ batch are; training and evaluation use nothing else.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -29,11 +29,12 @@ Batch = dict[str, Tensor]
 class Score:
     """``GPT2ForSequenceClassification``: a linear head on the last token of the prompt."""
 
-    classes: int
+    model_class: ClassVar[type[PreTrainedModel]] = GPT2ForSequenceClassification
+    peft_task: ClassVar[str] = "SEQ_CLS"
+    head: ClassVar[str | None] = "score"
+
     pad_id: int
-    model_class: type[PreTrainedModel] = GPT2ForSequenceClassification
-    peft_task: str = "SEQ_CLS"
-    head: str | None = "score"
+    classes: int
 
     @property
     def config(self) -> dict[str, Any]:
@@ -52,15 +53,26 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Words:
+class LanguageModel:
+    """``GPT2LMHeadModel``: nothing is added to the pretrained model."""
+
+    model_class: ClassVar[type[PreTrainedModel]] = GPT2LMHeadModel
+    peft_task: ClassVar[str] = "CAUSAL_LM"
+    head: ClassVar[str | None] = None
+
+    pad_id: int
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What the model's configuration has to say."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Words(LanguageModel):
     """The language model's logits of one word for each class, after the prompt."""
 
     word_ids: tuple[int, ...]
-    pad_id: int
-    model_class: type[PreTrainedModel] = GPT2LMHeadModel
-    peft_task: str = "CAUSAL_LM"
-    head: str | None = None
-    config: dict[str, Any] = field(default_factory=dict)
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """Padded on the left, so that the last position of every row is its prompt's end."""
@@ -76,14 +88,8 @@ class Words:
 
 
 @dataclass(frozen=True)
-class Text:
+class Text(LanguageModel):
     """Language modelling: every token is predicted from those before it."""
-
-    pad_id: int
-    model_class: type[PreTrainedModel] = GPT2LMHeadModel
-    peft_task: str = "CAUSAL_LM"
-    head: str | None = None
-    config: dict[str, Any] = field(default_factory=dict)
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """Padded on the right; labels (batch, tokens): the next token, ignored after the end."""
@@ -112,14 +118,14 @@ def answer_for(task: Task, way: str, tokenizer: PreTrainedTokenizerBase) -> Answ
     if not isinstance(task, Classification):
         return Text(pad_id)
     if way == "score":
-        return Score(len(task.classes), pad_id)
+        return Score(pad_id, len(task.classes))
     word_ids = tuple(tokenizer(word)["input_ids"][0] for word in task.label_words)
     if len(set(word_ids)) < len(word_ids):
         raise UserError(
             f"answer.{task.name}: two of the label words {task.label_words} begin with the same token "
             "for this tokenizer; use answer: score"
         )
-    return Words(word_ids, pad_id)
+    return Words(pad_id, word_ids)
 
 
 def losses(logits: Tensor, labels: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from knotwork import adapters, models, tasks
 from knotwork.answers import Answer, Text, answer_for
 from knotwork.corpora import Row
-from knotwork.corpora.read import normalise
+from knotwork.corpora.normalise import normalise
 from knotwork.encoding import encode
 from knotwork.errors import UserError
 from knotwork.files import read_json

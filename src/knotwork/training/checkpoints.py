@@ -9,6 +9,7 @@ from typing import Any
 
 import psutil
 from filelock import FileLock, Timeout
+from safetensors import SafetensorError
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
 
@@ -41,6 +42,25 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Make one line of what torch and safetensors raise when the disk is full.
+
+    Raises:
+        UserError: the block could not write its files.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError, RuntimeError) as error:
+        # torch.save tells a failed write by a RuntimeError of its archive writer; others are no matter of the disk.
+        if isinstance(error, RuntimeError) and "inline_container" not in str(error):
+            raise
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{folder}: cannot be written ({reason}); free space or change permissions there"
+        ) from error
 
 
 def newest_complete(folder: Path) -> Path | None:

@@ -1,12 +1,15 @@
 """What a run will need, told before it starts."""
 
+import time
 from collections.abc import Sequence
 
 import psutil
 import torch
+from torch import nn
 from transformers import PretrainedConfig
 
-from knotwork.answers import Answer, Score
+from knotwork.answers import Answer, Score, losses
+from knotwork.encoding import Example
 from knotwork.errors import UserError
 
 FLOAT = 4  # bytes
@@ -44,3 +47,18 @@ def check_memory(needed: int, place: torch.device) -> None:
             f"training needs about {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free on {place}; "
             "lower train.batch.size (and raise train.batch.accumulation), or set train.gradient_checkpointing"
         )
+
+
+def seconds_needed(model: nn.Module, answer: Answer, batches: Sequence[Sequence[Example]], epochs: int) -> float:
+    """Seconds of training, from one forward and backward pass of a batch of middle size (rough)."""
+    sizes = [sum(len(example.ids) for example in batch) for batch in batches]
+    middle = sorted(range(len(batches)), key=sizes.__getitem__)[len(batches) // 2]
+    place = next(model.parameters()).device
+    for _ in range(2):  # the first pass also allocates
+        batch = {name: tensor.to(place) for name, tensor in answer.collate(batches[middle]).items()}
+        labels = batch.pop("labels")
+        start = time.perf_counter()
+        losses(answer.logits(model, batch), labels).mean().backward()
+        model.zero_grad()
+        seconds = time.perf_counter() - start
+    return seconds / sizes[middle] * sum(sizes) * epochs

@@ -41,8 +41,9 @@ from knotwork.training.checkpoints import (
     newest_complete,
     run_key,
     stopped_early,
+    writing,
 )
-from knotwork.training.estimate import bytes_needed, check_memory
+from knotwork.training.estimate import bytes_needed, check_memory, seconds_needed
 from knotwork.training.trainer import KnotTrainer
 
 SCHEMA_VERSION = 1
@@ -156,7 +157,8 @@ def train_run(params: Params, task_name: str, seed: int, raw: Path, base: Path, 
             **provenance.commit(),
         }
         with whole_folder(destination) as aside:
-            adapter.save(trainer.model, aside, answer)
+            with writing(destination):
+                adapter.save(trainer.model, aside, answer)
             history.to_csv(aside / "history.csv", index=False, lineterminator="\n", float_format="%.8g")
             write_json(aside / "run.json", card)
             write_text(aside / "README.md", model_card(card))
@@ -289,11 +291,14 @@ def _announce(title: str, params: Params, trainer: KnotTrainer, trainable: dict[
     needed = bytes_needed(model.config, answer, parameters, sum(trainable.values()), batches, lengths)
     check_memory(needed, trainer.args.device)
     epochs = int(trainer.args.num_train_epochs)
+    examples = trainer.train_dataset.examples
+    chosen = [[examples[index] for index in batch] for batch in batches]
+    seconds = seconds_needed(model.to(trainer.args.device), answer, chosen, epochs) / trainer.args.world_size
     if trainer.is_world_process_zero():
         print(
             f"{title}: {params.adapter}, {sum(trainable.values()):,} trainable parameters, {len(lengths):,} rows, "
-            f"{epochs} epochs, {epochs * sum(lengths):,} tokens; about {needed / 2**30:.1f} GiB on "
-            f"{trainer.args.device}",
+            f"{epochs} epochs, {epochs * sum(lengths):,} tokens; about {needed / 2**30:.1f} GiB and "
+            f"{seconds / 60:.1f} minutes on {trainer.args.device}",
             flush=True,
         )
 

@@ -17,6 +17,7 @@ from knotwork.answers import IGNORED, Answer, losses
 from knotwork.encoding import Example
 from knotwork.errors import UserError
 from knotwork.training.batches import EpochLoader, LengthBatches
+from knotwork.training.checkpoints import writing
 
 WEIGHTS = "trainable.safetensors"
 
@@ -182,6 +183,10 @@ class KnotTrainer(Trainer):
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        with writing(Path(self.args.output_dir)):
+            super()._save_checkpoint(*args, **kwargs)
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         """Write the trainable tensors into a checkpoint."""
