@@ -14,7 +14,13 @@ SEPARATOR = "\t"
 
 def main() -> None:
     """Entry point of the ``knotwork`` command."""
-    arguments = _parser().parse_args()
+    parser = _parser()
+    arguments, rest = parser.parse_known_args()
+    # Python 3.11's argparse ends a list of texts at the first option; what follows it belongs to the list too.
+    if rest and ("text" not in arguments or any(part.startswith("-") for part in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        arguments.text.extend(rest)
     run_main(lambda: arguments.work(arguments))
 
 
@@ -70,7 +76,8 @@ def inspect(arguments: argparse.Namespace) -> None:
     else:
         folder, identity = Path(params.graphs.parser), parser_identity(params.graphs.parser)
     card = folder / "card.json"
-    _table(identity | (json.loads(card.read_text(encoding="utf-8")) if card.is_file() else {}))
+    figures = json.loads(card.read_text(encoding="utf-8")) if card.is_file() else {}
+    _table(identity | {"card": figures})
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -125,13 +132,10 @@ def _read(file: str) -> str:
 
 def _table(values: dict[str, Any]) -> None:
     """Print nested values, one dotted key a line."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(show_header=False, box=None, pad_edge=False)
-    for key, value in _flat(values):
-        table.add_row(key, value)
-    Console().print(table)
+    rows = _flat(values)
+    width = max(len(key) for key, _ in rows)
+    for key, value in rows:
+        print(f"{key:<{width}}  {value}")
 
 
 def _flat(values: dict[str, Any], above: str = "") -> list[tuple[str, str]]:

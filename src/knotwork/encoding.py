@@ -41,19 +41,21 @@ def encode(task: Task, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, 
 
 
 def _prompt(template: str, row: Row, tokenizer: PreTrainedTokenizerBase, max_length: int) -> Example:
-    """Cut the longest text from its end until the prompt fits."""
+    """Cut texts from their ends, the longest first, until the prompt fits."""
     texts = list(row.texts)
     ids = tokenizer(template.format(*texts))["input_ids"]
     truncated = False
-    while len(ids) > max_length:
-        longest = max(range(len(texts)), key=lambda index: len(texts[index]))
-        offsets = tokenizer(texts[longest], return_offsets_mapping=True)["offset_mapping"]
-        kept = len(offsets) - (len(ids) - max_length)
+    while (excess := len(ids) - max_length) > 0:
+        offsets = [tokenizer(text, return_offsets_mapping=True)["offset_mapping"] for text in texts]
+        *_, second, longest = sorted([0, *map(len, offsets)])
+        # Down to the second longest; texts that are about as long share what is left to cut.
+        kept = longest - min(excess, max(longest - second, -(-excess // len(texts))))
         if kept < 1:
             raise UserError(
                 f"base.max_length: {max_length} tokens are too few for the prompt {template!r}; raise it"
             )
-        texts[longest] = texts[longest][: offsets[kept][0]].rstrip()
+        index = [len(pairs) for pairs in offsets].index(longest)
+        texts[index] = texts[index][: offsets[index][kept][0]].rstrip()
         ids = tokenizer(template.format(*texts))["input_ids"]
         truncated = True
     return Example(row, ids, truncated)

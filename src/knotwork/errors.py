@@ -1,5 +1,6 @@
 """The one exception for a user's mistake, and the wrapper that turns it into one line and exit status 2."""
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -18,4 +19,8 @@ def run_main(main: Callable[[], int | None]) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         status = 130
+    except BrokenPipeError:
+        # The reader of our output, such as `head`, has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
     sys.exit(status or 0)

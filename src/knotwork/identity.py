@@ -122,6 +122,8 @@ def _check_base(folder: Path) -> None:
         raise UserError(f"base.path: {folder} is incomplete: config.json is missing") from error
     except ValueError as error:
         raise UserError(f"base.path: {folder / 'config.json'} is not JSON") from error
+    if not isinstance(config, dict):
+        raise UserError(f"base.path: {folder / 'config.json'} is no model's configuration")
     if config.get("model_type") not in ARCHITECTURES:
         raise UserError(
             f"base.path: {folder} holds a {config.get('model_type')!r} model; "
@@ -132,17 +134,45 @@ def _check_base(folder: Path) -> None:
         raise UserError(f"base.path: {folder} is incomplete: model.safetensors is missing")
     if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
         raise UserError(f"base.path: {folder} is incomplete: tokenizer.json (or vocab.json) is missing")
-    for file in weights:
-        _header(file)
+    _check_weights(folder, weights, config)
     _check_vocabulary(folder, config.get("vocab_size"))
+
+
+def _check_weights(folder: Path, files: list[Path], config: dict[str, Any]) -> None:
+    """The library would draw missing weights at random; here they are an error."""
+    headers = [_header(file) for file in files]
+    shapes = {
+        name.removeprefix("transformer."): entry["shape"]
+        for header in headers
+        for name, entry in header.items()
+        if name != "__metadata__"
+    }
+    width = config.get("n_embd")
+    wanted = {
+        "wte.weight": [config.get("vocab_size"), width],
+        "wpe.weight": [config.get("n_positions"), width],
+        **{f"h.{layer}.mlp.c_proj.weight": None for layer in range(config.get("n_layer", 0))},
+        "ln_f.weight": [width],
+    }
+    for name, shape in wanted.items():
+        if name not in shapes:
+            raise UserError(f"base.path: {folder} is incomplete: the weights lack {name}; fetch it again")
+        if shape is not None and shapes[name] != shape:
+            raise UserError(
+                f"base.path: {folder}: {name} has the shape {shapes[name]}, config.json says {shape}; "
+                "they do not belong together"
+            )
 
 
 def _check_vocabulary(folder: Path, size: int | None) -> None:
     tokenizer = folder / "tokenizer.json"
     if not tokenizer.is_file():
         return
-    content = json.loads(tokenizer.read_text(encoding="utf-8"))
-    used = [*content["model"]["vocab"].values(), *(token["id"] for token in content["added_tokens"])]
+    try:
+        content = json.loads(tokenizer.read_text(encoding="utf-8"))
+        used = [*content["model"]["vocab"].values(), *(token["id"] for token in content["added_tokens"])]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"base.path: {tokenizer} is not a tokenizer's file; fetch it again") from error
     if size is None or max(used) >= size:
         raise UserError(
             f"base.path: {folder}: the tokenizer has ids up to {max(used)}, the model has {size}; "
@@ -164,7 +194,7 @@ def _header(file: Path) -> dict[str, Any]:
                 raise ValueError("impossible header length")
             header = json.loads(handle.read(length))
         end = max(entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__")
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"base.path: {file} is not a safetensors file ({error})") from error
     if file.stat().st_size != 8 + length + end:
         raise UserError(f"base.path: {file} is truncated; fetch it again")

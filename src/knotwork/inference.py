@@ -13,6 +13,8 @@ from knotwork.encoding import Example
 
 Floats = NDArray[np.float64]
 
+WASTE = 1.05
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -32,13 +34,19 @@ class Scores:
 
 
 def by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
-    """Indices in batches of similar length, at most ``batch_tokens`` tokens each, padding included."""
+    """Indices in batches of similar length.
+
+    A batch has at most ``batch_tokens`` tokens, padding included, and at most 5 % padding.
+    """
     batch: list[int] = []
+    real = 0
     for index in sorted(range(len(lengths)), key=lambda index: (lengths[index], index)):
-        if batch and lengths[index] * (len(batch) + 1) > batch_tokens:
+        padded = lengths[index] * (len(batch) + 1)
+        if batch and (padded > batch_tokens or padded > WASTE * (real + lengths[index])):
             yield batch
-            batch = []
+            batch, real = [], 0
         batch.append(index)
+        real += lengths[index]
     if batch:
         yield batch
 

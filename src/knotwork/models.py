@@ -20,6 +20,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     Raises:
         UserError: it cannot tell characters from tokens (no offsets), or has no end-of-text token.
     """
+    _quieten()
     tokenizer = AutoTokenizer.from_pretrained(folder)
     if not tokenizer.is_fast or tokenizer.eos_token_id is None:
         raise UserError(f"base.path: the tokenizer of {folder} must be a fast one with an end-of-text token")
@@ -65,7 +66,7 @@ def device() -> torch.device:
 
 
 def _quieten() -> None:
-    """A new head is new by intention, and loading is too quick for bars of progress."""
+    """A new head is new by intention, long texts are cut, and loading is too quick for bars of progress."""
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     logging.getLogger("accelerate").setLevel(logging.ERROR)

@@ -1,6 +1,7 @@
 """``params.yaml`` as typed, validated objects: the only place that reads it."""
 
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -219,28 +220,49 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
 
 def _explain(problem: dict[str, Any]) -> str:
     """One line for the first problem that pydantic found."""
-    # Members of a union carry the type they were tried as; only the keys and indices belong to the path.
-    place = [part for part in problem["loc"] if isinstance(part, int) or part in _all_keys(Params)]
-    key = ".".join(str(part) for part in place)
     if problem["type"] == "extra_forbidden":
-        key = ".".join(str(part) for part in problem["loc"])
-        known = difflib.get_close_matches(str(problem["loc"][-1]), _all_keys(Params), n=1, cutoff=0.5)
-        return f"{key}: unknown key" + (f"; did you mean {known[0]!r}?" if known else "; remove it")
+        near = _similar_key(problem["loc"])
+        return f"{_dotted(problem['loc'])}: unknown key" + (f"; did you mean {near!r}?" if near else "; remove it")
+    # Members of a union carry the type they were tried as; only the keys and indices belong to the path.
+    names = {key.rsplit(".", 1)[-1] for key in _all_keys(Params)}
+    key = _dotted([part for part in problem["loc"] if isinstance(part, int) or part in names])
     if problem["type"] == "missing":
         return f"{key}: missing; add it (see the committed params.yaml)"
     if problem["type"] == "value_error":
         return str(problem["ctx"]["error"])
+    reason = f"{problem['msg'][0].lower()}{problem['msg'][1:]}"
+    if key == "train.selection":
+        reason = "it should be a number between 0 and 1, or dev"
     hint = ""
     if problem["type"] == "literal_error" and isinstance(problem["input"], str):
         near = difflib.get_close_matches(problem["input"], problem["ctx"]["expected"].replace("'", " ").split())
         hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"{key}: {problem['input']!r} is not allowed ({problem['msg'][0].lower()}{problem['msg'][1:]}){hint}"
+    return f"{key}: {problem['input']!r} is not allowed ({reason}){hint}"
 
 
-def _all_keys(group: type[BaseModel]) -> list[str]:
+def _dotted(place: Sequence[str | int]) -> str:
+    return ".".join(str(part) for part in place)
+
+
+def _similar_key(place: Sequence[str | int]) -> str | None:
+    """The known key most like an unknown one: of its own group, otherwise of any."""
+    *groups, unknown = place
+    group = Params
+    for name in groups:
+        group = group.model_fields[name].annotation
+    keys = {key.rsplit(".", 1)[-1]: key for key in _all_keys(Params)}
+    own = {name: _dotted([*groups, name]) for name in group.model_fields}
+    for known, cutoff in ((own, 0.5), (keys, 0.7), (own, 0.4)):
+        if near := difflib.get_close_matches(str(unknown), known, n=1, cutoff=cutoff):
+            return known[near[0]]
+    return None
+
+
+def _all_keys(group: type[BaseModel], above: str = "") -> list[str]:
+    """Every key of a group and of the groups in it, dotted."""
     keys = []
     for name, field in group.model_fields.items():
-        keys.append(name)
+        keys.append(above + name)
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            keys.extend(_all_keys(field.annotation))
+            keys.extend(_all_keys(field.annotation, f"{above}{name}."))
     return keys

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
@@ -99,13 +100,16 @@ class Run:
         """Teacher-forced logits of the next token, (tokens, vocabulary), for a text or its token ids.
 
         Raises:
-            UserError: the run has no language-model head, or the text is empty or longer than the context.
+            UserError: the run has no language-model head, the text is empty or longer than the context, or an id is
+                not in the vocabulary.
         """
         if self.answer.head:
             raise UserError(f"{self.task.name}: a run with a classification head has no logits of tokens")
         ids = self.tokenizer(text)["input_ids"] if isinstance(text, str) else torch.as_tensor(text).tolist()
         if not 0 < len(ids) <= self.model.config.n_positions:
             raise UserError(f"logits: {len(ids)} tokens; the context takes 1 to {self.model.config.n_positions}")
+        if not 0 <= min(ids) <= max(ids) < self.model.config.vocab_size:
+            raise UserError(f"logits: token ids go from 0 to {self.model.config.vocab_size - 1}")
         place = next(self.model.parameters()).device
         return self.model(input_ids=torch.tensor([ids], device=place)).logits[0]
 
@@ -124,7 +128,7 @@ def load_run(folder: str | Path, seed: int | None = None) -> Run:
     """Load ``models/<task>`` (the lowest seed, or the one given) or ``models/<task>/seed-<n>``.
 
     Raises:
-        UserError: no run there, or the base is not the one it was trained on.
+        UserError: no run there, its weights are missing or damaged, or the base is not the one it was trained on.
     """
     path = _run_folder(Path(folder), seed)
     card = find_card(path)
@@ -140,7 +144,13 @@ def load_run(folder: str | Path, seed: int | None = None) -> Run:
     tokenizer = models.load_tokenizer(source)
     answer = answer_for(task, card["answer"], tokenizer)
     fresh = models.fresh_base(source, answer, card["max_length"], card["seed"])
-    model = adapters.get(card["adapter"]).load(path, fresh, answer)
+    try:
+        model = adapters.get(card["adapter"]).load(path, fresh, answer)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise UserError(
+            f"{path}: the weights are incomplete or damaged ({reason}); run `dvc repro` again"
+        ) from error
     return Run(card, task, answer, model.to(models.device()).eval(), tokenizer)
 
 
@@ -152,7 +162,7 @@ def find_card(folder: Path, seed: int | None = None) -> dict[str, Any]:
     """
     file = _run_folder(folder, seed) / "run.json"
     card = read_json(file)
-    if card.get("schema_version") != SCHEMA_VERSION:
+    if not isinstance(card, dict) or card.get("schema_version") != SCHEMA_VERSION:
         raise UserError(f"{file}: made by another version; run `dvc repro` again")
     return card
 

@@ -1,5 +1,6 @@
 """Checkpoints of a run: found by what decides it, complete or not used, one trainer at a time."""
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -30,7 +31,13 @@ def run_key(decisive: dict[str, Any]) -> str:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the run's lock; wait, and say so, while another process trains the same run."""
+    """Hold the run's lock; wait, and say so, while another training of the same run goes on.
+
+    Of several processes under a launcher the first holds it for all: the others wait for the first anyway.
+    """
+    if int(os.environ.get("RANK", "0")) > 0:
+        yield
+        return
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder.with_suffix(".lock"))
     try:

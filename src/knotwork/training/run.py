@@ -117,21 +117,28 @@ def train_run(params: Params, task_name: str, seed: int, raw: Path, base: Path, 
 
     model = adapter.prepare(fresh(), params.chosen, answer)
     trainable = models.count_trainable(model, answer.head)
-    checkpoints = ROOT / run_key(decided)
+    machine = {"processes": os.environ.get("WORLD_SIZE", "1"), "device": models.device().type}
+    checkpoints = ROOT / run_key(decided | machine)
     epochs = getattr(params.train.epochs, task_name) if sum(trainable.values()) else 0
     with locked(checkpoints):
         trainer = _trainer(params, model, answer, examples, selection, epochs, seed, checkpoints)
         if epochs:
             _announce(task.title, params, trainer, trainable, answer)
-            checkpoint = newest_complete(checkpoints)
+            with trainer.args.main_process_first():
+                checkpoint = newest_complete(checkpoints)
             if checkpoint is not None:
                 print(f"{task.title}: going on from {checkpoint.name}", flush=True)
                 if stopped_early(checkpoint):
                     # The Trainer forgets it and would train on; without an epoch left it goes to the best one.
                     trainer.args.num_train_epochs = 0
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            try:
+                trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            finally:
+                trainer.pop_callback(Progress).close()
         else:
             trainer.model.to(trainer.args.device)
+        # The first process deletes the checkpoints, from which the others may still be reading.
+        trainer.accelerator.wait_for_everyone()
         if not trainer.is_world_process_zero():
             return
         history = _history(trainer, seed)
@@ -192,14 +199,20 @@ class Progress(TrainerCallback):
         """One step more."""
         meter = self.trainer.meter
         speed = sum(self.trainer.lengths) * state.epoch / max(meter.seconds, 1e-9)
-        self.bar.set_postfix_str(f"loss {meter.loss / meter.steps:.3f}, {speed:,.0f} tokens/s", refresh=False)
+        loss = meter.loss * args.world_size / meter.steps
+        self.bar.set_postfix_str(f"loss {loss:.3f}, {speed:,.0f} tokens/s", refresh=False)
         self.bar.update()
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Close the bar."""
-        self.bar.close()
+        """The bar is full."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the bar, so that what is printed next has a line of its own."""
+        if self.bar is not None:
+            self.bar.close()
 
 
 def _trainer(
@@ -239,6 +252,7 @@ def _trainer(
         greater_is_better=not text,
         restore_callback_states_from_checkpoint=True,
         use_cpu=place.type == "cpu",
+        ddp_find_unused_parameters=False,
         ddp_backend="gloo" if place.type == "cpu" and "WORLD_SIZE" in os.environ else None,
         disable_tqdm=True,
         report_to="none",
