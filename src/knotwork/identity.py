@@ -85,6 +85,7 @@ def _snapshot(name: str, revision: str | None) -> Path:
         raise UserError(
             f"base.path: {name} is no folder here, and a hub model needs base.revision, the commit to take"
         )
+    import httpx
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         HfHubHTTPError,
@@ -108,7 +109,7 @@ def _snapshot(name: str, revision: str | None) -> Path:
         raise UserError(f"base.revision: the hub's {name} has no revision {revision}") from error
     except RepositoryNotFoundError as error:
         raise UserError(f"base.path: the hub has no model {name} (or it is private)") from error
-    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, httpx.HTTPError, OSError) as error:
         raise UserError(
             f"base.path: {name} is not in the local cache and the hub cannot be reached; "
             "set base.path to a local folder such as assets/base"

@@ -151,7 +151,9 @@ def load_run(folder: str | Path, seed: int | None = None) -> Run:
         raise UserError(
             f"{path}: the weights are incomplete or damaged ({reason}); run `dvc repro` again"
         ) from error
-    return Run(card, task, answer, model.to(models.device()).eval(), tokenizer)
+    # Frozen, also for speed: torch multiplies by a trainable matrix in another order, which shows in the last digit.
+    model = model.to(models.device()).requires_grad_(False).eval()
+    return Run(card, task, answer, model, tokenizer)
 
 
 def find_card(folder: Path, seed: int | None = None) -> dict[str, Any]:

@@ -1,0 +1,175 @@
+"""The knotwork command, called as its console script calls it."""
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from knotwork import cli
+from knotwork.files import read_json, write_json
+from knotwork.runs import load_run
+from knotwork.training.run import train_run
+
+REPOSITORY = Path(__file__).parents[1]
+TEXTS = ["A warm, quiet film.", "Not one joke lands."]
+
+
+@pytest.fixture(scope="module")
+def project(data, parameters, tmp_path_factory):
+    """A folder with a run of sst (seeds 1 and 2), of quora and of sonnet below models/."""
+    home = tmp_path_factory.mktemp("cli")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(home)
+        for task, seeds in {"sst": (1, 2), "quora": (1,), "sonnet": (1,)}.items():
+            for seed in seeds:
+                params = parameters({f"train.epochs.{task}": 1})
+                place = home / "models" / task / f"seed-{seed}"
+                train_run(params, task, seed, data / "raw" / task, data / "base.json", place)
+    text = (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
+    text = text.replace("assets/base ", f"{REPOSITORY}/assets/base-tiny ")
+    text = text.replace("assets/parser", f"{REPOSITORY}/assets/parser")
+    (home / "params.yaml").write_text(text, encoding="utf-8")
+    return home
+
+
+@pytest.fixture
+def knotwork(project, monkeypatch, capsys):
+    """A function that runs the command in the project and gives its output, or its one line of error."""
+    monkeypatch.chdir(project)
+
+    def work(*arguments, stdin="", status=0):
+        monkeypatch.setattr(sys, "argv", ["knotwork", *arguments])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        output = capsys.readouterr()
+        assert end.value.code == status, output.err
+        if not status:
+            return output.out
+        errors = output.err.splitlines()
+        assert len(errors) == 1
+        assert errors[0].startswith("error: ")
+        assert output.out == ""
+        return errors[0]
+
+    return work
+
+
+def test_predict(knotwork, project):
+    lines = knotwork("predict", "models/sst", *TEXTS).splitlines()
+    for line, text, prediction in zip(lines, TEXTS, load_run(project / "models/sst").predict(TEXTS), strict=True):
+        share = f"{max(prediction.probabilities):.3f}"
+        assert line.split("\t") == [str(prediction.label), prediction.name, share, text]
+
+
+def test_predict_from_a_file_and_standard_input(knotwork, tmp_path):
+    wanted = knotwork("predict", "models/sst", *TEXTS)
+    text = f"{TEXTS[0]}\n\n{TEXTS[1]}\n"
+    (tmp_path / "texts.txt").write_text(text, encoding="utf-8")
+    assert knotwork("predict", "models/sst", "--file", str(tmp_path / "texts.txt")) == wanted
+    assert knotwork("predict", "models/sst", "--file", "-", stdin=text) == wanted
+    assert knotwork("predict", "models/sst", stdin=text) == wanted
+
+
+def test_predict_with_a_seed(knotwork):
+    first, second = (knotwork("predict", "models/sst", "--seed", seed, *TEXTS) for seed in "12")
+    assert first == knotwork("predict", "models/sst", *TEXTS)
+    assert first != second
+    assert second == knotwork("predict", "models/sst/seed-2", *TEXTS)
+
+
+def test_predict_pairs(knotwork):
+    line = knotwork("predict", "models/quora", "How old is it?\tWhat is its age?")
+    assert line.split("\t")[1] in ("different", "same")
+    error = knotwork("predict", "models/quora", "How old is it?", status=2)
+    assert error == "error: text 1: quora takes 2 text(s), got 1"
+
+
+def test_generate(knotwork, tmp_path):
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("One line\nand another\n\n\nA second opening\n", encoding="utf-8")
+    command = ["generate", "models/sonnet", "--max-new-tokens", "12", "--prompt-file"]
+    output = knotwork(*command, str(prompts))
+    blocks = output.rstrip("\n").split("\n\n")
+    assert blocks[0].startswith("One line\nand another\n")
+    assert blocks[1].startswith("A second opening\n")
+    assert len(blocks) == 2
+    assert knotwork(*command, "-", stdin=prompts.read_text()) == output
+    assert knotwork(*command, str(prompts), "--sample", "1") != output
+    assert knotwork(*command, str(prompts), "--temperature", "0.1") != output
+
+
+def test_inspect(knotwork):
+    base = knotwork("inspect", "base")
+    assert "model.safetensors" in base
+    assert "n_embd" in base
+    parser = knotwork("inspect", "parser")
+    assert "sha256" in parser
+    run = knotwork("inspect", "run", "models/sst", "--seed", "2")
+    assert "training.best_epoch" in run
+    assert "lora.target_modules" in run
+
+
+def test_inspect_needs_no_torch(project):
+    """What only reads cards starts quickly."""
+    code = (
+        "import sys; sys.argv = ['knotwork', 'inspect', 'base']\n"
+        "from knotwork.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=project, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["predict", "models/none", "A"], "models/none: no trained run there"),
+        (["predict", "models/sst", "--seed", "9", "A"], "no run with seed 9; there are 1, 2"),
+        (["predict", "models/sst", " "], "text 1: empty"),
+        (["predict", "models/sst"], "predict: no text given"),
+        (["predict", "models/sst", "A", "--file", "B"], "give texts or --file, not both"),
+        (["predict", "models/sst", "--file", "gone.txt"], "gone.txt: cannot be read (No such file"),
+        (["predict", "models/sst", "--file", "models"], "models: cannot be read (Is a directory)"),
+        (["predict", "models/sst", "--file", "latin.txt"], "latin.txt: not UTF-8 (byte 3)"),
+        (["predict", "models/sonnet", "A"], "sonnet: has no classes to predict; use generate"),
+        (["generate", "models/sst", "--prompt-file", "prompt.txt"], "this run classifies"),
+        (["generate", "models/sonnet", "--prompt-file", "empty.txt"], "empty.txt: empty"),
+        (["generate", "models/sonnet", "--prompt-file", "long.txt"], "tokens leave no room in the context"),
+        (["generate", "models/sonnet", "--prompt-file", "prompt.txt", "--top-p", "2"], "generate: top_p"),
+        (["generate", "models/sonnet", "--prompt-file", "prompt.txt", "--sample", "-1"], "generate: seed"),
+        (["inspect", "run"], "inspect run: name the run's folder"),
+        (["inspect", "run", "models/none"], "models/none: no trained run there"),
+    ],
+)
+def test_errors(knotwork, project, arguments, message):
+    (project / "latin.txt").write_bytes("caf\xe9".encode("latin-1"))
+    (project / "prompt.txt").write_text("One line\n")
+    (project / "empty.txt").write_text("\n \n")
+    (project / "long.txt").write_text("word " * 600)
+    assert message in knotwork(*arguments, status=2)
+
+
+def test_a_base_that_has_changed(knotwork, project):
+    file = project / "models/other/seed-1/run.json"
+    shutil.copytree(project / "models/sst/seed-1", file.parent, dirs_exist_ok=True)
+    card = read_json(file)
+    write_json(file, card | {"base": card["base"] | {"sha256": "0" * 64}})
+    assert "trained on a base with hash 000000000000" in knotwork("predict", "models/other", "A", status=2)
+
+
+def test_inspect_outside_a_project(knotwork, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "params.yaml: not found" in knotwork("inspect", "base", status=2)
+
+
+def test_inspect_a_broken_card(knotwork, project):
+    folder = project / "models/broken/seed-1"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "run.json").write_text(json.dumps([1]))
+    assert "run.json" in knotwork("inspect", "run", "models/broken", status=2)
