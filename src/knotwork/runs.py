@@ -151,7 +151,7 @@ def load_run(folder: str | Path, seed: int | None = None) -> Run:
         raise UserError(
             f"{path}: the weights are incomplete or damaged ({reason}); run `dvc repro` again"
         ) from error
-    # Frozen, also for speed: torch multiplies by a trainable matrix in another order, which shows in the last digit.
+    # Frozen: torch multiplies by a trainable matrix in another order, which shows in the last digit.
     model = model.to(models.device()).requires_grad_(False).eval()
     return Run(card, task, answer, model, tokenizer)
 
