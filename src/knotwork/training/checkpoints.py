@@ -133,7 +133,7 @@ class StopWithPipeline(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Called after every optimiser step."""
-        if self.pipeline is not None and not self.pipeline.is_running():
+        if self.pipeline is not None and not _is_alive(self.pipeline):
             self.orphaned = True
             control.should_save = not _ends_epoch(state)
 
@@ -152,6 +152,14 @@ class StopWithPipeline(TrainerCallback):
 def _ends_epoch(state: TrainerState) -> bool:
     """Whether the epoch's own checkpoint is due, which is written after its evaluation."""
     return float(state.epoch).is_integer()
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    """Whether it still works: a killed process whose parent has not noticed counts as gone."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 def _is_dvc(process: psutil.Process) -> bool:
