@@ -121,9 +121,11 @@ def test_save_every(step, epoch, saves):
     assert control.should_save == saves
 
 
+@pytest.mark.parametrize("running, status", [(False, None), (True, psutil.STATUS_ZOMBIE)])
 @pytest.mark.parametrize("epoch, saves", [(1.5, True), (2.0, False)])
-def test_training_stops_when_its_dvc_is_gone(monkeypatch, epoch, saves):
-    dvc = SimpleNamespace(cmdline=lambda: ["/usr/bin/python", "/venv/bin/dvc", "repro"], is_running=lambda: False)
+def test_training_stops_when_its_dvc_is_gone(monkeypatch, epoch, saves, running, status):
+    words = ["/usr/bin/python", "/venv/bin/dvc", "repro"]
+    dvc = SimpleNamespace(cmdline=lambda: words, is_running=lambda: running, status=lambda: status)
     monkeypatch.setattr(psutil.Process, "parents", lambda self: [dvc])
     watch, control, state = StopWithPipeline(), TrainerControl(), TrainerState(epoch=epoch)
     watch.on_step_end(None, state, control)
@@ -137,7 +139,8 @@ def test_training_stops_when_its_dvc_is_gone(monkeypatch, epoch, saves):
     [(["dvc", "repro"], True), (["bash", "-c", "stages/run"], False), (["python", "x", "-m", "dvc"], False)],
 )
 def test_training_goes_on(monkeypatch, words, running):
-    parent = SimpleNamespace(cmdline=lambda: words, is_running=lambda: running)
+    status = psutil.STATUS_SLEEPING
+    parent = SimpleNamespace(cmdline=lambda: words, is_running=lambda: running, status=lambda: status)
     monkeypatch.setattr(psutil.Process, "parents", lambda self: [parent])
     watch, control, state = StopWithPipeline(), TrainerControl(), TrainerState(epoch=0.5)
     watch.on_step_end(None, state, control)
