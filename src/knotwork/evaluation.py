@@ -87,7 +87,7 @@ def evaluate_task(params: Params, name: str, raw: Path, runs: Path, baselines: P
 
 
 def _score_run(run: Run, params: Params, dev: list[Row], test: list[Row]) -> Scored:
-    task, length, size = run.task, params.base.max_length, params.evaluate.batch_tokens
+    task, length, size = run.task, run.card["max_length"], params.evaluate.batch_tokens
     dev_examples = encode(task, dev, run.tokenizer, length)
     truncated = sum(example.truncated for example in dev_examples)
     print(f"{task.title}: {run.card['adapter']}, seed {run.card['seed']}, {len(dev)} dev rows", flush=True)

@@ -1,0 +1,157 @@
+"""dvc.yaml names exactly the code that a stage imports and exactly the parameters that decide its result."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from knotwork.params import ADAPTERS, TASKS, load_params
+from knotwork.training.run import decisive
+
+REPOSITORY = Path(__file__).parents[2]
+STAGES = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+TRACKED = [name for name in STAGES if "always_changed" not in STAGES[name]]
+
+# What an import with a name made at run time loads: the file of the task, the folder of the adapter.
+DYNAMIC = {
+    "knotwork.tasks.": "src/knotwork/tasks/{task}.py",
+    "knotwork.adapters.": "src/knotwork/adapters/{adapter}/",
+}
+# Told by the hashes of data/identity/, which every stage that needs them depends on.
+IDENTIFIED = {"corpus.manifest", "corpus.mirror", "base.path", "base.revision", "graphs.parser"}
+# Decides when a checkpoint is written, and no weight.
+CADENCE = {"train.checkpoint_steps"}
+
+
+def code_of(names: list[str]) -> set[str]:
+    """The files that modules and packages are made of; importing a.b.c runs a/__init__ and a/b/__init__ too."""
+    files = set()
+    for name in names:
+        parts = name.split(".")
+        for end in range(2, len(parts) + 1):  # knotwork/__init__ imports nothing before a public name is used
+            place = Path("src", *parts[:end])
+            files |= {str(path) for path in (place / "__init__.py", place.with_suffix(".py")) if exists(path)}
+    return files
+
+
+def exists(path: Path | str) -> bool:
+    return (REPOSITORY / path).exists()
+
+
+def imported(path: str, task: str, adapter: str) -> set[str]:
+    """The project's files that a file imports, anywhere in it."""
+    files = set()
+    for node in ast.walk(ast.parse((REPOSITORY / path).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            files |= code_of([alias.name for alias in node.names if alias.name.startswith("knotwork.")])
+        elif isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith("knotwork."):
+            files |= code_of([f"{node.module}.{alias.name}" for alias in node.names])
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "import_module":
+            if path == "src/knotwork/__init__.py":
+                continue
+            prefix = node.args[0].values[0].value
+            place = DYNAMIC[prefix].format(task=task, adapter=adapter)
+            files |= under(place) if place.endswith("/") else {place}
+    return files
+
+
+def under(folder: str) -> set[str]:
+    return {str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / folder).rglob("*.py")}
+
+
+def closure(path: str, task: str, adapter: str) -> set[str]:
+    """A file and all that it imports, directly or not."""
+    found, new = set(), {path}
+    while new:
+        found |= new
+        new = {file for path in new for file in imported(path, task, adapter)} - found
+    return found
+
+
+def filled(value: str, task: str, adapter: str) -> str:
+    return value.replace("${item.task}", task).replace("${adapter}", adapter)
+
+
+def code_deps(stage: str, task: str, adapter: str) -> list[str]:
+    deps = [filled(dep, task, adapter) for dep in STAGES[stage]["deps"]]
+    return [dep for dep in deps if dep.startswith(("src/", "stages/"))]
+
+
+def script(stage: str) -> str:
+    return re.search(r"stages/\w+\.py", STAGES[stage]["cmd"]).group()
+
+
+def leaves(values: dict, above: str = "") -> set[str]:
+    found = set()
+    for key, value in values.items():
+        found |= leaves(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}"}
+    return found
+
+
+def read_by(stage: str, task: str, adapter: str) -> set[str]:
+    """The parameters that a stage lists, each leaf by name."""
+    listed = [filled(entry, task, adapter) for entry in STAGES[stage].get("params", [])]
+    return {leaf for leaf in PARAMETERS for entry in listed if f"{leaf}.".startswith(f"{entry}.")}
+
+
+PARAMETERS = leaves(yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("stage", TRACKED)
+def test_code_deps_are_the_imports(stage, task, adapter):
+    deps = code_deps(stage, task, adapter)
+    assert all(exists(dep) for dep in deps)
+    covered = {file for dep in deps for file in (under(dep) if dep.endswith("/") else {dep})}
+    needed = closure(script(stage), task, adapter)
+    assert sorted(needed - covered) == [], "imported, but no dep"
+    assert sorted(dep for dep in deps if not any(file.startswith(dep) for file in needed)) == [], "no import"
+
+
+def test_the_closure_follows_imports():
+    """The reader of imports finds what it is made to find: direct, through a package, in a function, by name."""
+    files = closure("stages/train.py", "quora", "lora")
+    assert {"src/knotwork/params.py", "src/knotwork/corpora/__init__.py"} <= files
+    assert {"src/knotwork/tasks/quora.py", "src/knotwork/adapters/lora/__init__.py"} <= files
+    assert not {"src/knotwork/tasks/sst.py", "src/knotwork/adapters/full/__init__.py"} & files
+    assert "src/knotwork/runs.py" in closure("src/knotwork/cli.py", "sst", "lora")
+
+
+@pytest.mark.parametrize("stage", ["identify", "download", "parse", "graphs", "report", "baseline"])
+def test_quick_stages_import_no_torch(stage):
+    """What makes a process slow to start stays out of the stages that do not need it."""
+    for path in closure(script(stage), "sst", "lora"):
+        if path.startswith("src/knotwork/adapters/lora"):
+            continue
+        for node in ast.walk(ast.parse((REPOSITORY / path).read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not {name.split(".")[0] for name in names} & {"torch", "transformers", "peft"}, path
+
+
+def test_every_stage_has_its_script():
+    assert sorted(script(stage) for stage in STAGES) == sorted(
+        str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "stages").glob("*.py")
+    )
+
+
+def test_every_parameter_is_read():
+    text = (REPOSITORY / "dvc.yaml").read_text(encoding="utf-8")
+    interpolated = set(re.findall(r"\$\{([\w.]+)\}", text))
+    listed = {
+        leaf for stage in STAGES for task in TASKS for adapter in ADAPTERS for leaf in read_by(stage, task, adapter)
+    }
+    assert sorted(PARAMETERS - listed - interpolated - IDENTIFIED - CADENCE) == []
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("task", TASKS)
+def test_training_depends_on_what_decides_it(task, adapter):
+    """No more, or an edit trains too much; no less, or a stale model stays."""
+    params = load_params(REPOSITORY / "params.yaml").model_copy(update={"adapter": adapter})
+    decided = set(decisive(params, task, 1, {"sha256": ""}, {})) & PARAMETERS
+    # The card also says which manifest the files came from.
+    assert read_by("train", task, adapter) == decided | {"corpus.manifest"}

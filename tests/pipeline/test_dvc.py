@@ -1,0 +1,197 @@
+"""DVC runs the pipeline: what it runs again, what it restores, and what an experiment sees."""
+
+import json
+import re
+import shutil
+import sys
+
+import pandas as pd
+import pytest
+import yaml
+
+from .conftest import change, commit, copy_project, git
+
+RUN = "models/sst/seed-1/run.json"
+TRAINING = "train@sst-1"
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory, dvc):
+    """A committed copy of the project whose pipeline has run once."""
+    folder = copy_project(tmp_path_factory.mktemp("project"))
+    commit(folder)
+    dvc(folder, "repro")
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message=First results")
+    return folder
+
+
+@pytest.fixture
+def tidy(project):
+    """The project, put back as it was committed after the test."""
+    yield project
+    git(project, "reset", "--quiet", "--hard")
+    git(project, "clean", "--quiet", "--force", "-d")
+
+
+def ran(output):
+    """The stages that DVC ran, in its words."""
+    return re.findall(r"Running stage '([^']+)'", output)
+
+
+def outdated(folder, dvc):
+    """Stages of dvc.yaml that the next repro would run, as far as DVC knows before it runs one."""
+    return {stage for stage in json.loads(dvc(folder, "status", "--json").stdout) if ":" not in stage}
+
+
+def test_everything_is_there(project):
+    made = {
+        str(path.relative_to(project / "reports")) for path in (project / "reports").rglob("*") if path.is_file()
+    }
+    files = {"metrics.json", "card.json", "history.csv", "scores.tsv", "pictures.json"}
+    predictions = {"predictions/seed-1.dev.csv", "predictions/seed-1.test.csv"}
+    assert made == {"report.html"} | {f"sst/{name}" for name in files | predictions}
+    timed = {path.stem for path in (project / "data/timings").glob("*.json")}
+    assert {"identify", "download-sst", "train-sst-1", "evaluate-sst", "report"} <= timed
+    assert not list(project.rglob("*.part"))
+
+
+def test_second_run_does_nothing(project, dvc):
+    assert ran(dvc(project, "repro").stdout) == ["identify"]
+    assert outdated(project, dvc) == {"identify"}
+
+
+def test_other_settings_leave_training_alone(tidy, dvc):
+    """Settings of other adapters, tasks and stages, and another copy of the parser."""
+    shutil.copytree(tidy / "assets/parser", tidy / "assets/other-parser")
+    meta = tidy / "assets/other-parser/meta.json"
+    meta.write_text(meta.read_text().replace('"version":"', '"version":"9'))
+    others = {
+        "full.learning_rate": 0.01,
+        "head.learning_rate": 0.01,
+        "graphs.parser": "assets/other-parser",
+        "train.epochs.quora": 7,
+        "train.checkpoint_steps": 7,
+        "corpus.max_rows.quora": 7,
+        "answer.quora": "words",
+        "evaluate.batch_tokens": 4096,
+        "report.examples": 1,
+    }
+    change(tidy / "params.yaml", others)
+    dvc(tidy, "repro", "identify")
+    assert outdated(tidy, dvc) & {"parse@sst", "evaluate@sst", "report"} == {"parse@sst", "evaluate@sst", "report"}
+    assert TRAINING not in outdated(tidy, dvc)
+    # Parses and graphs of an adapter without a graph are a marker that never changes.
+    assert ran(dvc(tidy, "repro", TRAINING).stdout) == ["identify", "parse@sst"]
+
+
+@pytest.mark.parametrize(
+    "file, retrains",
+    [
+        ("src/knotwork/adapters/full/__init__.py", False),
+        ("src/knotwork/report/build.py", False),
+        ("src/knotwork/evaluation.py", False),
+        ("src/knotwork/tasks/quora.py", False),
+        ("src/knotwork/adapters/lora/__init__.py", True),
+        ("src/knotwork/training/trainer.py", True),
+        ("src/knotwork/tasks/sst.py", True),
+    ],
+)
+def test_edited_code(tidy, dvc, file, retrains):
+    place = tidy / file
+    place.write_text(place.read_text(encoding="utf-8") + "\n# edited\n", encoding="utf-8")
+    status = json.loads(dvc(tidy, "status", "--json", TRAINING).stdout)
+    assert (TRAINING in status) == retrains
+
+
+@pytest.mark.parametrize(
+    "key, value", [("lora.r", 4), ("train.epochs.sst", 2), ("corpus.seed", 1), ("train.optimizer.warmup", 0.5)]
+)
+def test_deciding_settings_train_again(tidy, dvc, key, value):
+    change(tidy / "params.yaml", {key: value})
+    assert TRAINING in json.loads(dvc(tidy, "status", "--json", TRAINING).stdout)
+
+
+def test_lora_full_lora_trains_nothing_the_second_time(tidy, dvc):
+    first = (tidy / RUN).read_bytes()
+    metrics = (tidy / "reports/sst/metrics.json").read_bytes()
+    full = dvc(tidy, "exp", "run", "-S", "adapter=full").stdout
+    assert TRAINING in ran(full)
+    assert json.loads((tidy / RUN).read_text())["adapter"] == "full"
+    difference = json.loads(dvc(tidy, "metrics", "diff", "--json").stdout)["reports/sst/metrics.json"]
+    assert {"old", "new", "diff"} <= difference["accuracy"].keys()
+    assert difference["trainable_parameters"]["diff"] > 0
+    back = dvc(tidy, "exp", "run", "-S", "adapter=lora").stdout
+    assert ran(back) == ["identify"]
+    assert f"Stage '{TRAINING}' is cached" in back
+    assert (tidy / RUN).read_bytes() == first
+    assert (tidy / "reports/sst/metrics.json").read_bytes() == metrics
+
+
+def test_another_seed_is_not_read(tidy, dvc):
+    """DVC leaves the outputs of a seed that is no longer listed; evaluate must not take them."""
+    left = tidy / "models/sst/seed-2"
+    shutil.copytree(tidy / "models/sst/seed-1", left)
+    (left / "run.json").write_text("not a card", encoding="utf-8")
+    assert "evaluate@sst" in ran(dvc(tidy, "repro", "evaluate@sst").stdout)
+    assert set(pd.read_csv(tidy / "reports/sst/scores.tsv", sep="\t")["seed"]) == {1}
+    assert json.loads((tidy / "reports/sst/card.json").read_text())["seeds"] == [1]
+    shutil.rmtree(left)
+
+
+def test_plots_show_the_curves(tidy, dvc):
+    dvc(tidy, "plots", "show")
+    page = (tidy / "dvc_plots/index.html").read_text(encoding="utf-8")
+    assert "history.csv" in page
+    assert '"field": "epoch"' in page
+    assert '"field": "selection_loss"' in page
+
+
+def test_an_experiment_in_a_copy_imports_its_own_code(tidy, dvc):
+    """Queued and temporary experiments run in a copy of the project, which has no environment of its own."""
+    source = tidy / "src/knotwork/corpora/manifest.py"
+    code = source.read_text(encoding="utf-8")
+    assert '"manifest": manifest.name' in code
+    source.write_text(code.replace('"manifest": manifest.name', '"manifest": __file__'), encoding="utf-8")
+    dvc(tidy, "exp", "run", "--temp", "--name", "elsewhere", "identify")
+    dvc(tidy, "exp", "apply", "elsewhere")
+    place = json.loads((tidy / "data/identity/corpus.json").read_text(encoding="utf-8"))["manifest"]
+    assert place.startswith(f"{tidy}/.dvc/tmp/exps/")
+
+
+def test_stages_run_finds_the_environment_further_up(tmp_path, execute):
+    """The nearest .venv above the copy, and the copy's own src."""
+    copy = copy_project(tmp_path / "project/.dvc/tmp/exps/copy")
+    (copy / ".venv").rename(tmp_path / "project/.venv")
+    probe = "import sys, knotwork; print(knotwork.__file__, sys.prefix)"
+    (copy / "stages/probe.py").write_text(probe, encoding="utf-8")
+    expected = f"{copy}/src/knotwork/__init__.py {tmp_path}/project/.venv\n"
+    assert execute(tmp_path, str(copy / "stages/run"), str(copy / "stages/probe.py")).stdout == expected
+    # Behind a launcher too.
+    assert execute(copy, "stages/run", "env", "python", "stages/probe.py").stdout == expected
+
+
+def test_from_an_archive_without_git(tmp_path, dvc, execute):
+    folder = copy_project(tmp_path / "archive")
+    recipe = ["make", "--no-print-directory", "--assume-old=.venv/installed", "local"]
+    (folder / ".venv").unlink()
+    (folder / ".venv").mkdir()
+    (folder / ".venv/installed").touch()
+    done = execute(folder, *recipe, status=2, GIT_CEILING_DIRECTORIES=str(tmp_path))
+    errors = [line for line in done.stdout.splitlines() + done.stderr.splitlines() if "error:" in line]
+    assert errors == ["error: experiments need git and a commit; run make repro"]
+    shutil.rmtree(folder / ".venv")
+    (folder / ".venv").symlink_to(sys.prefix)
+    dvc(folder, "config", "--local", "core.no_scm", "true")
+    assert ran(dvc(folder, "repro", "download@sst").stdout) == ["identify", "download@sst"]
+    assert (folder / "data/raw/sst/train.csv").is_file()
+    assert ran(dvc(folder, "repro", "download@sst").stdout) == ["identify"]
+
+
+def test_wrong_parameter_stops_before_any_work(tidy, dvc):
+    values = yaml.safe_load((tidy / "params.yaml").read_text())
+    values["train"]["epoch"] = 3
+    (tidy / "params.yaml").write_text(yaml.safe_dump(values))
+    done = dvc(tidy, "repro", status=255)
+    assert ran(done.stdout) == ["identify"]
+    assert "error: params.yaml: train.epoch: unknown key; did you mean 'train.epochs'?" in done.stderr

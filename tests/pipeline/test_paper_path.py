@@ -1,0 +1,170 @@
+"""The paper's set-up without its data: a base of GPT-2's shape in the hub's format, a corpus behind an address."""
+
+import functools
+import hashlib
+import shlex
+import shutil
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from knotwork import load_run
+from knotwork.corpora import manifest
+from knotwork.files import read_json
+from knotwork.params import TASKS, load_params
+
+from .conftest import REPOSITORY, change, copy_project
+
+RECIPES = sorted(path.name for path in (REPOSITORY / "recipes").iterdir())
+FILES = {"train": "ids-sst-train.csv", "dev": "ids-sst-dev.csv", "test": "ids-sst-test-student.csv"}
+
+
+def settings(recipe):
+    """The changes that a recipe makes, as ``dvc exp run`` reads them: words, -S key=value, values in YAML."""
+    words = shlex.split((REPOSITORY / "recipes" / recipe).read_text(encoding="utf-8"))
+    assert words[::2] == ["-S"] * (len(words) // 2)
+    pairs = [word.split("=", 1) for word in words[1::2]]
+    assert len({key for key, _ in pairs}) == len(pairs), "a key stands twice"
+    # PyYAML takes 1e-5 for a text; DVC does not.
+    return {key: float(value) if value == "1e-5" else yaml.safe_load(value) for key, value in pairs}
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_recipes_fit_the_parameters(recipe, tmp_path):
+    """Every key exists and every value is allowed."""
+    file = tmp_path / "params.yaml"
+    shutil.copyfile(REPOSITORY / "params.yaml", file)
+    change(file, settings(recipe))
+    params = load_params(file)
+    assert set(manifest.load(params.corpus.manifest).tasks) >= set(params.tasks)
+    hub = not (REPOSITORY / params.base.path).is_dir()
+    assert (params.base.revision is not None) == hub
+
+
+def test_dvc_reads_a_recipe(tmp_path):
+    """DVC's own reader of -S takes the same values from the file."""
+    from dvc.utils.hydra import apply_overrides
+
+    for recipe in RECIPES:
+        file = tmp_path / "params.yaml"
+        shutil.copyfile(REPOSITORY / "params.yaml", file)
+        apply_overrides(file, shlex.split((REPOSITORY / "recipes" / recipe).read_text(encoding="utf-8"))[1::2])
+        values = load_params(file).model_dump()
+        for key, value in settings(recipe).items():
+            found = values
+            for part in key.split("."):
+                found = found[part]
+            assert found == value, key
+
+
+def test_the_paper_s_settings():
+    """Rank 32, dropout 0.1, learning rate 1e-5, weight decay 0.2, the epoch chosen on dev."""
+    paper = settings("paper")
+    assert (paper["lora.r"], paper["lora.dropout"]) == (32, 0.1)
+    assert paper["lora.learning_rate"] == 1e-5
+    assert paper["train.optimizer.weight_decay"] == 0.2
+    assert paper["train.selection"] == "dev"
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    """Forty rows of the sample corpus on a server of the loopback, and the folder that it serves."""
+    folder = tmp_path_factory.mktemp("server")
+    for name in FILES.values():
+        lines = (REPOSITORY / "data/sample" / name).read_text(encoding="utf-8").splitlines(keepends=True)
+        (folder / name).write_text("".join(lines[:41]), encoding="utf-8")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", folder
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory, address):
+    """The project with the paper's recipe, on a base of GPT-2's shape (two of its twelve layers)."""
+    folder = copy_project(tmp_path_factory.mktemp("paper"))
+    base = folder / "gpt2"
+    shutil.copytree(REPOSITORY / "assets/base-tiny", base)
+    vocabulary = read_json(base / "config.json")["vocab_size"]
+    torch.manual_seed(0)
+    config = GPT2Config(n_layer=2, vocab_size=vocabulary, bos_token_id=0, eos_token_id=0)
+    assert (config.n_embd, config.n_head, config.n_positions) == (768, 12, 1024)
+    GPT2LMHeadModel(config).save_pretrained(base)
+    where, served = address
+    files = {
+        split: {"path": name, "sha256": hashlib.sha256((served / name).read_bytes()).hexdigest()}
+        for split, name in FILES.items()
+    }
+    own = {"name": "served", "tasks": {"sst": {"base": where, **files}}}
+    (folder / "served.yaml").write_text(yaml.safe_dump(own), encoding="utf-8")
+    short = {f"train.epochs.{task}": 1 for task in TASKS}
+    here = {"corpus.manifest": "served.yaml", "base.path": "gpt2", "base.revision": None}
+    change(folder / "params.yaml", settings("paper") | short | here)
+    return folder
+
+
+def stage(execute, folder, *words, **options):
+    name, *arguments = words
+    return execute(folder, "stages/run", f"stages/{name}.py", *arguments, NO_PROXY="127.0.0.1", **options)
+
+
+def test_download_and_training(project, execute, monkeypatch):
+    stage(execute, project, "identify")
+    identity = read_json(project / "data/identity/base.json")
+    assert identity["config"]["n_embd"] == 768
+    assert identity["parameters"] > 20e6
+    stage(execute, project, "download", "sst")
+    stage(execute, project, "train", "sst", "1")
+    monkeypatch.chdir(project)
+    run = load_run(Path("models/sst"))
+    assert run.card["decisive"]["lora.r"] == 32
+    assert run.card["decisive"]["lora.target_modules"] == ["c_fc", "mlp.c_proj"]
+    assert run.card["max_length"] == 1024
+    assert run.card["selection"] == "dev"
+    # A and B of rank 32 on both matrices of the MLP in two layers.
+    assert run.card["trainable"]["adapter"] == 2 * 2 * 32 * (768 + 4 * 768)
+    assert len(run.predict(["A warm, quiet film."])[0].probabilities) == 5
+
+
+def test_a_served_file_that_is_another(project, execute, address):
+    """The old data stays, the wrong file is kept aside, the next attempt succeeds."""
+    _, served = address
+    file = served / FILES["dev"]
+    right = file.read_bytes()
+    stage(execute, project, "identify")
+    stage(execute, project, "download", "sst")
+    before = {path.name: path.read_bytes() for path in (project / "data/raw/sst").iterdir()}
+    file.write_bytes(b"somebody else's rows\n")
+    try:
+        done = stage(execute, project, "download", "sst", status=2)
+    finally:
+        file.write_bytes(right)
+    error = done.stderr.splitlines()[-1]
+    assert error.startswith("error: http://127.0.0.1:")
+    assert hashlib.sha256(right).hexdigest() in error
+    assert hashlib.sha256(b"somebody else's rows\n").hexdigest() in error
+    assert (project / "data/rejected/ids-sst-dev.csv.rejected").read_bytes() == b"somebody else's rows\n"
+    assert {path.name: path.read_bytes() for path in (project / "data/raw/sst").iterdir()} == before
+    stage(execute, project, "download", "sst")
+
+
+def test_a_file_that_is_gone(project, execute, address):
+    _, served = address
+    (served / FILES["test"]).rename(served / "moved.csv")
+    try:
+        done = stage(execute, project, "download", "sst", status=2)
+    finally:
+        (served / "moved.csv").rename(served / FILES["test"])
+    assert "answered HTTP 404" in done.stderr.splitlines()[-1]
+    assert "KNOTWORK_MIRROR" in done.stderr.splitlines()[-1]
