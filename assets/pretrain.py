@@ -13,7 +13,8 @@ import time
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin
 
 import numpy as np
 import torch
@@ -60,8 +61,10 @@ class Plan:
         group = settings.group(name)
         if wrong := set(group) ^ {field.name for field in fields(cls)}:
             raise Mistake(f"{name}: missing or unknown keys {', '.join(sorted(wrong))}; compare with params.yaml")
+        for field in fields(cls):
+            if not _fits(value := group[field.name], field.type):
+                raise Mistake(f"{name}.{field.name}: {value!r} is of the wrong type; compare with params.yaml")
         plan = cls(**group)
-        plan.tokens = float(plan.tokens)
         if plan.width % plan.heads:
             raise Mistake(f"{name}.heads: width {plan.width} is not a multiple of {plan.heads}")
         if plan.precision not in (None, *PRECISIONS):
@@ -70,6 +73,14 @@ class Plan:
             if not 1 <= length <= plan.context:
                 raise Mistake(f"{name}.phases: length {length} is not in 1..{plan.context} (context)")
         return plan
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of the type that a field is annotated with; whole numbers are floats as well."""
+    if isinstance(hint, UnionType):
+        return any(_fits(value, part) for part in get_args(hint))
+    kind = get_origin(hint) or hint
+    return isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool)
 
 
 @dataclass
