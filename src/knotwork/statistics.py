@@ -86,7 +86,7 @@ class CorpusScore:
         rng = np.random.default_rng(seed)
         seeds, examples, terms = self.summands.shape
         columns = self.summands.transpose(1, 0, 2).reshape(examples, seeds * terms)
-        scores = self.formula(_resampled_sums(columns, resamples, rng).reshape(resamples, seeds, terms))
+        scores = self.formula(resampled_sums(columns, resamples, rng).reshape(resamples, seeds, terms))
         times_drawn = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)
         means = (scores * times_drawn).sum(axis=1) / seeds
         low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
@@ -199,7 +199,7 @@ def generated_lines(text: str) -> str:
     return "\n".join(text.split("\n")[GIVEN_LINES:])
 
 
-def _resampled_sums(examples: Floats, resamples: int, rng: np.random.Generator) -> Floats:
+def resampled_sums(examples: Floats, resamples: int, rng: np.random.Generator) -> Floats:
     """Column sums of ``resamples`` bootstrap samples of the rows of ``examples``: resamples x columns.
 
     Where few distinct rows occur (labels and predictions), how often each of them is drawn comes from a
