@@ -8,9 +8,16 @@ from knotwork.params import Params
 
 
 def work(params: Params, arguments: list[str]) -> None:
-    """Mark that the chosen adapter needs no graphs."""
+    """Pack the graphs of the rows that will be used, or mark that the chosen adapter needs none."""
     (task,) = arguments
-    write_marker(Path("data/graphs") / task)
+    folder = Path("data/graphs") / task
+    if not params.uses_graphs:
+        write_marker(folder)
+        return
+    # Loaded for a graph only: the other adapters' stages stay quick.
+    from knotwork.graphs.make import pack_task
+
+    pack_task(params, task, Path("data/raw") / task, Path("data/parses") / task, folder)
 
 
 run_stage(work)

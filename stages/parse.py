@@ -8,9 +8,16 @@ from knotwork.params import Params
 
 
 def work(params: Params, arguments: list[str]) -> None:
-    """Mark that the chosen adapter needs no parses."""
+    """Parse the rows that will be used, or mark that the chosen adapter needs no parses."""
     (task,) = arguments
-    write_marker(Path("data/parses") / task)
+    folder = Path("data/parses") / task
+    if not params.uses_graphs:
+        write_marker(folder)
+        return
+    # Loaded for a graph only: the other adapters' stages stay quick.
+    from knotwork.graphs.docs import parse_task
+
+    parse_task(params, task, Path("data/raw") / task, folder)
 
 
 run_stage(work)

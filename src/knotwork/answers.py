@@ -19,6 +19,7 @@ from transformers import (
 
 from knotwork.encoding import Example
 from knotwork.errors import UserError
+from knotwork.graphs import token_graph
 from knotwork.tasks.task import Classification, Task
 
 IGNORED = -100
@@ -43,7 +44,7 @@ class Score:
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """Padded on the right; labels (batch,)."""
-        batch = _pad([example.ids for example in examples], self.pad_id)
+        batch = _pad(examples, self.pad_id)
         batch["labels"] = _labels(examples)
         return batch
 
@@ -76,7 +77,7 @@ class Words(LanguageModel):
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """Padded on the left, so that the last position of every row is its prompt's end."""
-        batch = _pad([example.ids for example in examples], self.pad_id, left=True)
+        batch = _pad(examples, self.pad_id, left=True)
         batch["position_ids"] = (batch["attention_mask"].cumsum(-1) - 1).clamp(min=0)
         batch["labels"] = _labels(examples)
         return batch
@@ -93,7 +94,7 @@ class Text(LanguageModel):
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """Padded on the right; labels (batch, tokens): the next token, ignored after the end."""
-        batch = _pad([example.ids for example in examples], self.pad_id)
+        batch = _pad(examples, self.pad_id)
         mask = batch["attention_mask"][:, 1:].bool()
         labels = torch.full_like(batch["input_ids"], IGNORED)
         labels[:, :-1] = batch["input_ids"][:, 1:].masked_fill(~mask, IGNORED)
@@ -140,12 +141,16 @@ def _labels(examples: Sequence[Example]) -> Tensor:
     return torch.tensor(labels)
 
 
-def _pad(rows: Sequence[Sequence[int]], pad_id: int, left: bool = False) -> Batch:
-    width = max(len(row) for row in rows)
-    ids = torch.full((len(rows), width), pad_id)
+def _pad(examples: Sequence[Example], pad_id: int, left: bool = False) -> Batch:
+    width = max(len(example.ids) for example in examples)
+    ids = torch.full((len(examples), width), pad_id)
     mask = torch.zeros_like(ids)
-    for index, row in enumerate(rows):
-        place = slice(width - len(row), width) if left else slice(len(row))
-        ids[index, place] = torch.tensor(row)
+    for index, example in enumerate(examples):
+        place = slice(width - len(example.ids), width) if left else slice(len(example.ids))
+        ids[index, place] = torch.tensor(example.ids)
         mask[index, place] = 1
-    return {"input_ids": ids, "attention_mask": mask}
+    batch = {"input_ids": ids, "attention_mask": mask}
+    graphs = [example.graph for example in examples if example.graph is not None]
+    if graphs:
+        batch |= {name: torch.from_numpy(array) for name, array in token_graph.collate(graphs, width, left).items()}
+    return batch

@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from transformers import PreTrainedTokenizerBase
+from typing import TYPE_CHECKING
 
 from knotwork.corpora import Row
 from knotwork.errors import UserError
+from knotwork.graphs.token_graph import TokenGraph
 from knotwork.tasks.task import Classification, Task
+
+if TYPE_CHECKING:  # the stage that builds graphs must start quickly
+    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -18,14 +21,16 @@ class Example:
         row: where it came from.
         ids: token ids of the whole prompt; a sonnet ends with the end-of-text token.
         truncated: whether a text was cut.
+        graph: its token graph, where the adapter uses one.
     """
 
     row: Row
     ids: list[int]
     truncated: bool
+    graph: TokenGraph | None = None
 
 
-def encode(task: Task, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> list[Example]:
+def encode(task: Task, rows: Sequence[Row], tokenizer: "PreTrainedTokenizerBase", max_length: int) -> list[Example]:
     """Token ids of every row, at most ``max_length`` tokens each.
 
     Raises:
@@ -40,7 +45,7 @@ def encode(task: Task, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, 
     return examples
 
 
-def _prompt(template: str, row: Row, tokenizer: PreTrainedTokenizerBase, max_length: int) -> Example:
+def _prompt(template: str, row: Row, tokenizer: "PreTrainedTokenizerBase", max_length: int) -> Example:
     """Cut texts from their ends, the longest first, until the prompt fits."""
     texts = list(row.texts)
     ids = tokenizer(template.format(*texts))["input_ids"]
