@@ -11,10 +11,8 @@ from knotwork.params import Params
 def work(params: Params, arguments: list[str]) -> None:
     """Evaluate one task."""
     (task,) = arguments
-    baselines = Path("data/baselines") / f"{task}.json"
-    raw, runs = Path("data/raw") / task, Path("models") / task
     reports = Path("reports") / task
-    evaluate_task(params, task, raw, runs, baselines, reports)
+    evaluate_task(params, task, Path("data"), Path("models") / task, reports)
     # The report depends on this file: a stage cannot depend on a list of folders that params.yaml decides.
     files = sorted(path for path in reports.rglob("*") if path.is_file())
     write_json(

@@ -10,8 +10,7 @@ from knotwork.training.run import train_run
 def work(params: Params, arguments: list[str]) -> None:
     """Train one run."""
     task, seed = arguments
-    raw, base = Path("data/raw") / task, Path("data/identity/base.json")
-    train_run(params, task, int(seed), raw, base, Path("models") / task / f"seed-{seed}")
+    train_run(params, task, int(seed), Path("data"), Path("models") / task / f"seed-{seed}")
 
 
 run_stage(work)

@@ -6,6 +6,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ import pytest
 import yaml
 
 from knotwork.files import write_json
+from knotwork.graphs import write_marker
+from knotwork.graphs.docs import parse_task
+from knotwork.graphs.make import pack_task
 from knotwork.identity import base_identity
 from knotwork.params import Params
 
@@ -25,6 +29,7 @@ ROWS = {"train": 48, "dev": 12, "test": 6}
 # The committed parameters with the smallest base and a run of seconds.
 SMALL = {
     "base.path": str(TINY),
+    "graphs.parser": str(REPOSITORY / "assets/parser"),
     "train.selection": 0.25,
     "train.batch.size": 4,
     **{f"train.epochs.{task}": 2 for task in ("sst", "cfimdb", "quora", "sonnet")},
@@ -55,7 +60,7 @@ def tiny_base() -> Path:
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with raw/<task>/ and base.json, as the stages before training leave them."""
+    """A folder with raw/, graphs/ and identity/base.json, as the stages before training leave them."""
     folder = tmp_path_factory.mktemp("data")
     for task, prefix in {"sst": "ids-sst", "quora": "quora"}.items():
         for split, name in {"train": "train", "dev": "dev", "test": "test-student"}.items():
@@ -67,7 +72,23 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     whole = (SAMPLE / "TRUE_sonnets_held_out_dev.txt").read_text(encoding="utf-8")
     _write(folder / "raw/sonnet/dev.txt", whole)
     _write(folder / "raw/sonnet/test.txt", "\n\n".join(openings))
-    write_json(folder / "base.json", base_identity(str(TINY), None))
+    for task in ("sst", "quora", "sonnet"):
+        write_marker(folder / "graphs" / task)
+    write_json(folder / "identity/base.json", base_identity(str(TINY), None))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def with_graphs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As ``data``, with the packed graphs of sst and sonnet that adapter=graph needs."""
+    folder = tmp_path_factory.mktemp("with-graphs")
+    shutil.copytree(data, folder, dirs_exist_ok=True)
+    params = small_params({"adapter": "graph"})
+    for task in ("sst", "sonnet"):
+        raw, parses, graphs = (folder / kind / task for kind in ("raw", "parses", "graphs"))
+        shutil.rmtree(graphs)
+        parse_task(params, task, raw, parses)
+        pack_task(params, task, raw, parses, graphs)
     return folder
 
 

@@ -2,15 +2,20 @@
 
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from knotwork import cli
 from knotwork.files import read_json, write_json
+from knotwork.graphs.docs import parse_task
+from knotwork.graphs.make import pack_task
+from knotwork.graphs.pack import open_graphs
 from knotwork.runs import load_run
 from knotwork.training.run import train_run
 
@@ -28,7 +33,7 @@ def project(data, parameters, tmp_path_factory):
             for seed in seeds:
                 params = parameters({f"train.epochs.{task}": 1})
                 place = home / "models" / task / f"seed-{seed}"
-                train_run(params, task, seed, data / "raw" / task, data / "base.json", place)
+                train_run(params, task, seed, data, place)
     text = (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
     text = text.replace("assets/base ", f"{REPOSITORY}/assets/base-tiny ")
     text = text.replace("assets/parser", f"{REPOSITORY}/assets/parser")
@@ -112,6 +117,47 @@ def test_inspect(knotwork):
     run = knotwork("inspect", "run", "models/sst", "--seed", "2")
     assert "training.best_epoch" in run
     assert "lora.target_modules" in run
+
+
+@pytest.fixture(scope="module")
+def graphs(project, data, parameters):
+    """Packed graphs of sst in the project."""
+    params = parameters({"adapter": "graph", "graphs.parser": str(REPOSITORY / "assets/parser")})
+    folder = project / "data/graphs/sst"
+    parse_task(params, "sst", data / "raw/sst", project / "data/parses/sst")
+    pack_task(params, "sst", data / "raw/sst", project / "data/parses/sst", folder)
+    return folder
+
+
+def test_inspect_graph(knotwork, graphs, tmp_path):
+    output = knotwork("inspect", "graph", "data/graphs/sst", "--row", "3", "--svg", str(tmp_path / "row.svg"))
+    figures = dict(re.findall(r"^(\S+)  +(.*)$", output, re.MULTILINE))
+    graph = open_graphs(graphs / "train.graph").graph(3)
+    assert int(figures["tokens"]) == graph.tokens
+    assert int(figures["edges.all"]) == len(graph.sources)
+    assert {"edges.head", "components", "diameter", "degree.mean", "summary.examples", "control"} <= set(figures)
+    assert "Overall, this movie is" in output
+    drawing = ElementTree.parse(tmp_path / "row.svg")
+    assert "movie" in [element.text for element in drawing.iter("{http://www.w3.org/2000/svg}text")]
+    dev = knotwork("inspect", "graph", "data/graphs/sst", "--split", "dev")
+    assert re.search(r"^summary.examples +12$", dev, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ([], "inspect graph: name the graphs' folder"),
+        (
+            ["data/graphs/sst", "--row", "48"],
+            "no row 48; data/graphs/sst/train.graph has rows 0 to 47",
+        ),
+        (["data/graphs/sst", "--row", "-1"], "inspect graph: no row -1"),
+        (["data/graphs/none"], "data/graphs/none/train.graph: no graphs there; run `dvc repro`"),
+        (["data/graphs/sst", "--svg", "data"], "data: cannot be written"),
+    ],
+)
+def test_inspect_graph_errors(knotwork, graphs, arguments, message):
+    assert message in knotwork("inspect", "graph", *arguments, status=2)
 
 
 def test_inspect_needs_no_torch(project):

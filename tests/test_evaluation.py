@@ -51,21 +51,22 @@ def ranged(*keys):
 def project(data, parameters, tmp_path_factory):
     """Runs of sst with the seeds 1 and 2, a run of sonnet, baselines, and the evaluation of both tasks."""
     home = tmp_path_factory.mktemp("evaluation")
+    shutil.copytree(data, home / "data")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
         for task, seeds in {"sst": [1, 2], "sonnet": [1]}.items():
             params = parameters({**SMALL, "seeds": seeds})
             for seed in seeds:
                 place = home / "models" / task / f"seed-{seed}"
-                train_run(params, task, seed, data / "raw" / task, data / "base.json", place)
-            write_json(home / f"baselines/{task}.json", BASELINES[task])
-            evaluated(home, data, params, task)
+                train_run(params, task, seed, data, place)
+            write_json(home / f"data/baselines/{task}.json", BASELINES[task])
+            evaluated(home, params, task)
     return home
 
 
-def evaluated(home, data, params, task, destination="reports"):
+def evaluated(home, params, task, destination="reports", data="data"):
     place = home / destination / task
-    evaluate_task(params, task, data / "raw" / task, home / "models" / task, home / f"baselines/{task}.json", place)
+    evaluate_task(params, task, home / data, home / "models" / task, place)
     return place
 
 
@@ -206,7 +207,7 @@ def test_listed_seeds_alone(project, data, parameters):
     kept = card.read_bytes()
     card.write_text("not a card")
     try:
-        place = evaluated(project, data, parameters({**SMALL, "seeds": [1]}), "sst", "one")
+        place = evaluated(project, parameters({**SMALL, "seeds": [1]}), "sst", "one")
     finally:
         card.write_bytes(kept)
     assert read_json(place / "card.json")["seeds"] == [1]
@@ -216,14 +217,14 @@ def test_listed_seeds_alone(project, data, parameters):
 
 def test_it_says_the_same_twice(project, data, parameters):
     """Every figure but times is decided by the runs and the parameters."""
-    again = evaluated(project, data, parameters({**SMALL, "seeds": [1]}), "sonnet", "again")
+    again = evaluated(project, parameters({**SMALL, "seeds": [1]}), "sonnet", "again")
     for name in ("scores.tsv", "pictures.json", "history.csv", "predictions/seed-1.dev.csv"):
         assert (again / name).read_bytes() == (project / "reports/sonnet" / name).read_bytes()
 
 
 def test_a_missing_run(project, data, parameters, tmp_path):
     with pytest.raises(UserError, match=r"seed-3: no trained run there"):
-        evaluated(project, data, parameters({**SMALL, "seeds": [1, 3]}), "sst", tmp_path)
+        evaluated(project, parameters({**SMALL, "seeds": [1, 3]}), "sst", tmp_path)
     assert list(tmp_path.rglob("*")) == []
 
 
@@ -236,7 +237,7 @@ def test_a_failure_keeps_the_old_files(project, data, parameters, monkeypatch, t
 
     monkeypatch.setattr(evaluation, "_submission", full)
     with pytest.raises(UserError, match="No space left on device"):
-        evaluated(project, data, parameters({**SMALL, "seeds": [1]}), "sst", tmp_path)
+        evaluated(project, parameters({**SMALL, "seeds": [1]}), "sst", tmp_path)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
@@ -248,7 +249,7 @@ def test_dev_without_rows(project, data, parameters, tmp_path, row, message):
     dev = tmp_path / "raw/sst/dev.csv"
     dev.write_text(dev.read_text().splitlines(keepends=True)[0] + row)
     with pytest.raises(UserError, match=message):
-        evaluated(project, tmp_path, parameters({**SMALL, "seeds": [1]}), "sst", tmp_path / "reports")
+        evaluated(project, parameters({**SMALL, "seeds": [1]}), "sst", tmp_path / "reports", data=tmp_path)
     assert not (tmp_path / "reports").exists()
 
 

@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from knotwork import adapters, tasks
+from knotwork.adapters.adapter import Adapter
 from knotwork.errors import UserError
 from knotwork.params import ADAPTERS, TASKS, Params, load_params
 
@@ -55,8 +56,7 @@ def test_recipes_give_known_keys_allowed_values(recipe, parameters):
 
 @pytest.mark.parametrize("name", ADAPTERS)
 def test_adapters_exist(name):
-    module = adapters.get(name)
-    assert {"prepare", "save", "load"} <= set(dir(module))
+    assert isinstance(adapters.get(name), Adapter)
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -111,6 +111,20 @@ def test_tasks_exist(name):
         ("train.optimizer.schedule", "cosinus", "did you mean 'cosine'?"),
         ("corpus.max_rows.sst", 0, "corpus.max_rows.sst: 0 is not allowed"),
         ("evaluate.generation.top_p", 1.1, "evaluate.generation.top_p: 1.1 is not allowed"),
+        ("graphs.edges", ["syntax"], "graphs.edges.0: 'syntax' is not allowed"),
+        ("graphs.control", "shuffle", "did you mean 'shuffled'?"),
+        ("graph.heads", 0, "graph.heads: 0 is not allowed"),
+        ("graph.blocks", 0, "graph.blocks: 0 is not allowed"),
+        ("kan.grid_size", 0, "kan.grid_size: 0 is not allowed"),
+        ("kan.order", -1, "kan.order: -1 is not allowed"),
+        ("kan.basis", "spline", "did you mean 'bspline'?"),
+        ("kan.range", [1.0, -1.0], "kan.range: 1.0 to -1.0 is empty; the first number must be the smaller one"),
+        ("kan.range", [1.0, 1.0], "kan.range: 1.0 to 1.0 is empty"),
+        ("kan.spline", "full", "kan.spline_r: full splines have no rank; set it to null"),
+        ("budget.trainable_parameters", 0, "budget.trainable_parameters: 0 is not allowed"),
+        # a budget and ranks at once, or neither
+        ("budget.trainable_parameters", 50000, "lora.r: budget.trainable_parameters decides it; set one"),
+        ("lora.r", None, "lora.r: null needs budget.trainable_parameters; give a number"),
     ],
 )
 def test_wrong_value_is_one_line_that_names_the_key(write, key, value, expected):
@@ -120,6 +134,26 @@ def test_wrong_value_is_one_line_that_names_the_key(write, key, value, expected)
 @pytest.mark.parametrize("key", ["seeds", "lora.alpha", "train.epochs.quora"])
 def test_missing_key(write, key):
     assert message(write(key, remove=True)) == f"{key}: missing; add it (see the committed params.yaml)"
+
+
+def test_a_budget_decides_the_ranks(parameters):
+    given = {"adapter": "kan", "budget.trainable_parameters": 50000}
+    params = parameters({**given, "kan.r": None, "kan.spline_r": None})
+    assert params.chosen.ranks == ("r", "spline_r")
+    with pytest.raises(ValueError, match=r"kan\.spline_r: budget\.trainable_parameters decides it"):
+        parameters({**given, "kan.r": None})
+    with pytest.raises(ValueError, match="full has no ranks to choose"):
+        parameters({**given, "adapter": "full"})
+
+
+def test_full_splines_have_one_rank(parameters):
+    params = parameters({"adapter": "kan", "kan.spline": "full", "kan.spline_r": None})
+    assert params.chosen.ranks == ("r",)
+
+
+@pytest.mark.parametrize("adapter, faithful, uses", [("lora", False, False), ("graph", False, True), ("graph", True, False)])
+def test_who_uses_graphs(parameters, adapter, faithful, uses):
+    assert parameters({"adapter": adapter, "graph.faithful": faithful}).uses_graphs is uses
 
 
 def test_dev_and_parts_are_selections(write):

@@ -30,7 +30,7 @@ def trained(data, parameters, tmp_path_factory):
                 patch.chdir(home)
                 for seed in seeds:
                     place = done[key] / f"seed-{seed}"
-                    train_run(parameters(changes), task, seed, data / "raw" / task, data / "base.json", place)
+                    train_run(parameters(changes), task, seed, data, place)
         return done[key]
 
     return work

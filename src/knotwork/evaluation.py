@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from knotwork import provenance, tasks
+from knotwork import adapters, provenance, tasks
 from knotwork.corpora import Row
-from knotwork.encoding import encode
+from knotwork.encoding import Example, encode
 from knotwork.errors import UserError
 from knotwork.files import read_json, whole_folder, write_json, write_text
 from knotwork.inference import Scores, score
@@ -41,6 +41,7 @@ class Scored:
     """A run's scores on dev, and its predictions for dev and test (labels, or whole sonnets)."""
 
     run: Run
+    examples: list[Example]
     dev: Scores
     test: Scores | None
     dev_predictions: list
@@ -48,24 +49,32 @@ class Scored:
     truncated: int
 
 
-def evaluate_task(params: Params, name: str, raw: Path, runs: Path, baselines: Path, destination: Path) -> None:
+def evaluate_task(params: Params, name: str, data: Path, runs: Path, destination: Path) -> None:
     """Evaluate the listed seeds of a task and write its report files, all or none.
+
+    Args:
+        params: the parameters.
+        name: the task.
+        data: folder that the earlier stages filled.
+        runs: folder of the task's runs.
+        destination: folder of its report files.
 
     Raises:
         UserError: a run is missing, or dev or test has no rows.
     """
     start = time.perf_counter()
-    task = tasks.get(name)
+    task, raw = tasks.get(name), data / "raw" / name
     dev, test = task.read(raw, "dev").rows, task.read(raw, "test").rows
     if not dev:
         raise UserError(f"{raw}: the dev split has no labelled rows; nothing can be scored")
     scored = []
     for seed in params.seeds:
         run = load_run(runs / f"seed-{seed}")
-        scored.append(_score_run(run, params, dev, test))
-    baseline = read_json(baselines)
+        scored.append(_score_run(run, params, dev, test, data / "graphs" / name))
+    baseline = read_json(data / f"baselines/{name}.json")
     figures = _classified if isinstance(task, Classification) else _written
     metrics, per_seed, pictures, extra = figures(task, scored, dev, test, params)
+    pictures |= _adapters_own(scored[0])
     metrics |= {f"baseline_{key}": value for key, value in baseline.items() if _is_score(key)}
     metrics |= _costs(scored) | {"evaluate_seconds": (time.perf_counter() - start) / len(scored)}
     with whole_folder(destination) as aside:
@@ -86,9 +95,17 @@ def evaluate_task(params: Params, name: str, raw: Path, runs: Path, baselines: P
                 write_text(file, _submission(task, rows, predicted))
 
 
-def _score_run(run: Run, params: Params, dev: list[Row], test: list[Row]) -> Scored:
+def _adapters_own(scored: Scored) -> dict[str, Any]:
+    """The adapter's own pictures, of the first seed."""
+    run = scored.run
+    own = adapters.get(run.card["adapter"]).pictures(run.model, run.tokenizer, run.answer, scored.examples)
+    return {"adapter": own} if own else {}
+
+
+def _score_run(run: Run, params: Params, dev: list[Row], test: list[Row], graphs: Path) -> Scored:
     task, length, size = run.task, run.card["max_length"], params.evaluate.batch_tokens
-    dev_examples = encode(task, dev, run.tokenizer, length)
+    adapter = adapters.get(run.card["adapter"])
+    dev_examples = adapter.attach(encode(task, dev, run.tokenizer, length), graphs)
     truncated = sum(example.truncated for example in dev_examples)
     print(f"{task.title}: {run.card['adapter']}, seed {run.card['seed']}, {len(dev)} dev rows", flush=True)
     dev_scores = score(run.model, run.answer, dev_examples, size)
@@ -97,13 +114,13 @@ def _score_run(run: Run, params: Params, dev: list[Row], test: list[Row]) -> Sco
         settings = params.evaluate.generation.model_dump()
         written = run.generate(openings, **settings)
         answered = run.generate([row.texts[0] for row in test], **settings)
-        return Scored(run, dev_scores, None, written, answered, truncated)
-    test_examples = encode(task, test, run.tokenizer, length)
+        return Scored(run, dev_examples, dev_scores, None, written, answered, truncated)
+    test_examples = adapter.attach(encode(task, test, run.tokenizer, length), graphs)
     truncated += sum(example.truncated for example in test_examples)
     test_scores = score(run.model, run.answer, test_examples, size) if test else None
     answered = test_scores.probabilities.argmax(1).tolist() if test_scores else []
     labels = dev_scores.probabilities.argmax(1).tolist()
-    return Scored(run, dev_scores, test_scores, labels, answered, truncated)
+    return Scored(run, dev_examples, dev_scores, test_scores, labels, answered, truncated)
 
 
 def _classified(

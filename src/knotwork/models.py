@@ -9,7 +9,7 @@ from torch import nn
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
-from knotwork.adapters import FreshBase
+from knotwork.adapters.adapter import FreshBase
 from knotwork.answers import Answer
 from knotwork.errors import UserError
 

@@ -6,11 +6,19 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from knotwork.errors import UserError
 
-ADAPTERS = ("head", "full", "lora")
+ADAPTERS = ("head", "full", "lora", "kan", "graph")
 TASKS = ("sst", "cfimdb", "quora", "sonnet")
 
 Answer = Literal["score", "words"]
@@ -18,6 +26,10 @@ Epochs = Annotated[int, Field(ge=0)]
 Rows = Annotated[int, Field(ge=1)] | None
 LearningRate = Annotated[float, Field(gt=0, le=1)]
 Part = Annotated[float, Field(gt=0, lt=1)]
+Rank = Annotated[int, Field(ge=1)] | None
+BlockNumbers = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+Blocks = Literal["all"] | Annotated[int, Field(ge=1)] | BlockNumbers
+Edges = Literal["dependency", "word", "sentence", "lemma", "sequence"]
 
 
 class Group(BaseModel):
@@ -56,6 +68,14 @@ class Graphs(Group):
     """The dependency graphs."""
 
     parser: str = Field(min_length=1)
+    edges: list[Edges]
+    control: Literal["none", "shuffled", "empty", "sequence", "random_tree"]
+
+
+class Budget(Group):
+    """What the adapters may cost."""
+
+    trainable_parameters: Annotated[int, Field(ge=1)] | None
 
 
 class Answers(Group):
@@ -67,29 +87,99 @@ class Answers(Group):
     sonnet: Literal["text"]
 
 
-class Head(Group):
+class Adapter(Group):
+    """Settings of an adapter."""
+
+    learning_rate: LearningRate
+
+    @property
+    def ranks(self) -> tuple[str, ...]:
+        """Keys that a budget decides instead."""
+        return ()
+
+
+class Head(Adapter):
     """Frozen base, trained classification head."""
 
-    learning_rate: LearningRate
 
-
-class Full(Group):
+class Full(Adapter):
     """Every weight trainable."""
 
-    learning_rate: LearningRate
 
-
-class Lora(Group):
+class Lora(Adapter):
     """LoRA as PEFT implements it."""
 
-    learning_rate: LearningRate
-    r: int = Field(ge=1)
+    r: Rank
     alpha: float = Field(gt=0)
     dropout: float = Field(ge=0, lt=1)
     target_modules: list[str] = Field(min_length=1)
     use_rslora: bool
     use_dora: bool
     faithful: bool
+
+    @property
+    def ranks(self) -> tuple[str, ...]:
+        """Keys that a budget decides instead."""
+        return ("r",)
+
+
+class Kan(Adapter):
+    """Hybrid KAN-LoRA."""
+
+    r: Rank
+    alpha: float = Field(gt=0)
+    dropout: float = Field(ge=0, lt=1)
+    spline: Literal["full", "factored", "latent"]
+    spline_r: Rank
+    basis: Literal["bspline", "rbf", "chebyshev"]
+    grid_size: int = Field(ge=1)
+    order: int = Field(ge=0)
+    range: Literal["fitted"] | tuple[float, float]
+    fit_rows: int = Field(ge=1)
+    activation: Literal["pretrained", "silu"]
+    blocks: Blocks
+    l1: float = Field(ge=0)
+    entropy: float = Field(ge=0)
+    faithful: bool
+    faithful_frozen: bool
+
+    @property
+    def ranks(self) -> tuple[str, ...]:
+        """Keys that a budget decides instead; full splines have no rank."""
+        return ("r",) if self.spline == "full" else ("r", "spline_r")
+
+    @model_validator(mode="after")
+    def _no_idle_rank(self) -> "Kan":
+        if self.spline == "full" and self.spline_r is not None:
+            raise ValueError("kan.spline_r: full splines have no rank; set it to null")
+        return self
+
+    @field_validator("range")
+    @classmethod
+    def _not_empty(cls, value: Any) -> Any:
+        if value != "fitted" and value[0] >= value[1]:
+            low, high = value
+            raise ValueError(f"kan.range: {low} to {high} is empty; the first number must be the smaller one")
+        return value
+
+
+class Graph(Adapter):
+    """Graph-LoRA."""
+
+    r: Rank
+    alpha: float = Field(gt=0)
+    dropout: float = Field(ge=0, lt=1)
+    target_modules: list[str] = Field(min_length=1)
+    graph_r: Rank
+    heads: int = Field(ge=1)
+    attention_dropout: float = Field(ge=0, lt=1)
+    blocks: Blocks
+    faithful: bool
+
+    @property
+    def ranks(self) -> tuple[str, ...]:
+        """Keys that a budget decides instead."""
+        return ("r", "graph_r")
 
 
 class EpochsByTask(Group):
@@ -166,9 +256,12 @@ class Params(Group):
     base: Base
     graphs: Graphs
     answer: Answers
+    budget: Budget
     head: Head
     full: Full
     lora: Lora
+    kan: Kan
+    graph: Graph
     train: Train
     evaluate: Evaluate
     report: Report
@@ -181,10 +274,30 @@ class Params(Group):
                 raise ValueError(f"{key}: an entry stands twice; remove one")
         return self
 
+    @model_validator(mode="after")
+    def _ranks_or_budget(self) -> "Params":
+        budget, ranks = self.budget.trainable_parameters, self.chosen.ranks
+        if budget is not None and not ranks:
+            raise ValueError(f"budget.trainable_parameters: {self.adapter} has no ranks to choose; set it to null")
+        for key in ranks:
+            given = getattr(self.chosen, key)
+            if budget is None and given is None:
+                raise ValueError(f"{self.adapter}.{key}: null needs budget.trainable_parameters; give a number")
+            if budget is not None and given is not None:
+                raise ValueError(
+                    f"{self.adapter}.{key}: budget.trainable_parameters decides it; set one of the two to null"
+                )
+        return self
+
     @property
-    def chosen(self) -> Group:
+    def chosen(self) -> Adapter:
         """The group of the chosen adapter."""
         return getattr(self, self.adapter)
+
+    @property
+    def uses_graphs(self) -> bool:
+        """Whether the chosen adapter reads token graphs (the paper's all-pairs graph needs no parse)."""
+        return self.adapter == "graph" and not self.graph.faithful
 
 
 class _UniqueKeys(yaml.CSafeLoader):
@@ -250,7 +363,7 @@ def _similar_key(place: Sequence[str | int]) -> str | None:
     group = Params
     for name in groups:
         group = group.model_fields[name].annotation
-    keys = {key.rsplit(".", 1)[-1]: key for key in _all_keys(Params)}
+    keys = {key.rsplit(".", 1)[-1]: key for key in reversed(_all_keys(Params))}  # of equal names the first
     own = {name: _dotted([*groups, name]) for name in group.model_fields}
     for known, cutoff in ((own, 0.5), (keys, 0.7), (own, 0.4)):
         if near := difflib.get_close_matches(str(unknown), known, n=1, cutoff=cutoff):

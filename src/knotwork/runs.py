@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from knotwork import adapters, models, tasks
+from knotwork.adapters.adapter import Complete
 from knotwork.answers import Answer, Text, answer_for
 from knotwork.corpora import Row
 from knotwork.corpora.normalise import normalise
-from knotwork.encoding import encode
+from knotwork.encoding import Example, encode
 from knotwork.errors import UserError
 from knotwork.files import read_json
 from knotwork.generation import generate
@@ -51,9 +52,10 @@ class Run:
         answer: Answer,
         model: nn.Module,
         tokenizer: PreTrainedTokenizerBase,
+        complete: Complete,
     ) -> None:
         self.card, self.task, self.answer = card, task, answer
-        self.model, self.tokenizer = model, tokenizer
+        self.model, self.tokenizer, self._complete = model, tokenizer, complete
 
     def predict(self, texts: Sequence[str | tuple[str, str]]) -> list[Prediction]:
         """Classify texts (pairs of texts for question pairs), normalised and prompted as in training.
@@ -66,7 +68,7 @@ class Run:
         rows = [self._row(number, text) for number, text in enumerate(texts, start=1)]
         if not rows:
             return []
-        examples = encode(self.task, rows, self.tokenizer, self.card["max_length"])
+        examples = self._complete(encode(self.task, rows, self.tokenizer, self.card["max_length"]))
         probabilities = score(self.model, self.answer, examples, BATCH_TOKENS).probabilities
         labels = probabilities.argmax(1).tolist()
         return [
@@ -110,8 +112,11 @@ class Run:
             raise UserError(f"logits: {len(ids)} tokens; the context takes 1 to {self.model.config.n_positions}")
         if not 0 <= min(ids) <= max(ids) < self.model.config.vocab_size:
             raise UserError(f"logits: token ids go from 0 to {self.model.config.vocab_size - 1}")
+        (example,) = self._complete([Example(Row("1", (), None), ids, truncated=False)])
+        batch = self.answer.collate([example])
         place = next(self.model.parameters()).device
-        return self.model(input_ids=torch.tensor([ids], device=place)).logits[0]
+        inputs = {name: tensor.to(place) for name, tensor in batch.items() if name != "labels"}
+        return self.model(**inputs).logits[0]
 
     def _row(self, number: int, text: str | tuple[str, str]) -> Row:
         texts = (text,) if isinstance(text, str) else tuple(text)
@@ -144,8 +149,9 @@ def load_run(folder: str | Path, seed: int | None = None) -> Run:
     tokenizer = models.load_tokenizer(source)
     answer = answer_for(task, card["answer"], tokenizer)
     fresh = models.fresh_base(source, answer, card["max_length"], card["seed"])
+    adapter = adapters.get(card["adapter"])
     try:
-        model = adapters.get(card["adapter"]).load(path, fresh, answer)
+        model = adapter.load(path, fresh, answer)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().split("\n")[0]
         raise UserError(
@@ -153,7 +159,7 @@ def load_run(folder: str | Path, seed: int | None = None) -> Run:
         ) from error
     # Frozen: torch multiplies by a trainable matrix in another order, which shows in the last digit.
     model = model.to(models.device()).requires_grad_(False).eval()
-    return Run(card, task, answer, model, tokenizer)
+    return Run(card, task, answer, model, tokenizer, adapter.connect(model, tokenizer, task, card))
 
 
 def find_card(folder: Path, seed: int | None = None) -> dict[str, Any]:

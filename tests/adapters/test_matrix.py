@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,12 +10,13 @@ from peft import PeftModel
 from transformers import GPT2ForSequenceClassification
 
 from knotwork import adapters, models
+from knotwork.adapters.adapter import Setup
 from knotwork.answers import answer_for, losses
 from knotwork.encoding import encode
 from knotwork.errors import UserError
 from knotwork.tasks import get
 
-MAX_LENGTH = 128
+MAX_LENGTH = 512
 WIDTH, HIDDEN, LAYERS, CLASSES = 128, 512, 2, 5  # of base-tiny, and of SST
 
 ADAPTERS = {
@@ -29,15 +31,43 @@ ADAPTERS = {
         "lora.faithful": True,
         "lora.target_modules": ["c_fc", "mlp.c_proj"],
     },
+    "lora-budget": {"adapter": "lora", "budget.trainable_parameters": 20_000, "lora.r": None},
+    "kan": {"adapter": "kan", "kan.r": 4, "kan.spline_r": 4},
+    "kan-factored-rbf": {"adapter": "kan", "kan.r": 4, "kan.spline": "factored", "kan.spline_r": 4, "kan.basis": "rbf"},
+    "kan-full-chebyshev": {
+        "adapter": "kan",
+        "kan.r": 4,
+        "kan.spline": "full",
+        "kan.spline_r": None,
+        "kan.basis": "chebyshev",
+    },
+    "kan-budget": {
+        "adapter": "kan",
+        "budget.trainable_parameters": 20_000,
+        "kan.r": None,
+        "kan.spline_r": None,
+    },
+    "kan-faithful": {"adapter": "kan", "kan.r": 4, "kan.spline_r": 4, "kan.faithful": True},
+    "graph": {"adapter": "graph", "graph.r": 4, "graph.graph_r": 4},
+    "graph-budget": {
+        "adapter": "graph",
+        "budget.trainable_parameters": 30_000,
+        "graph.r": None,
+        "graph.graph_r": None,
+    },
+    "graph-faithful": {"adapter": "graph", "graph.r": 4, "graph.graph_r": 4, "graph.faithful": True},
 }
+FAITHFUL = [name for name in ADAPTERS if name.endswith("faithful")]
+PEFT = [name for name in ADAPTERS if name not in ("head", "full")]
+# The paper's own layers begin at random, not as the base.
+PRESERVING = [name for name in ADAPTERS if name not in ("kan-faithful", "graph-faithful")]
 TASKS = {"score": ("sst", "score"), "words": ("sst", "words"), "sonnet": ("sonnet", "text")}
-PEFT = [name for name in ADAPTERS if name.startswith("lora")]
 
 
 class Case:
     """An adapter on a task: a fresh base, the adapted model and a batch."""
 
-    def __init__(self, adapter: str, task: str, parameters, data, tiny_base):
+    def __init__(self, adapter: str, task: str, parameters, data: Path, tiny_base: Path):
         self.params = parameters(ADAPTERS[adapter])
         self.task, way = get(TASKS[task][0]), TASKS[task][1]
         self.module = adapters.get(self.params.adapter)
@@ -45,12 +75,16 @@ class Case:
         self.answer = answer_for(self.task, way, tokenizer)
         self.fresh = models.fresh_base(tiny_base, self.answer, MAX_LENGTH, seed=1)
         rows = self.task.read(data / "raw" / self.task.name, "train").rows[:6]
-        self.batch = self.answer.collate(encode(self.task, rows, tokenizer, MAX_LENGTH))
+        graphs = data / "graphs" / self.task.name
+        examples = self.module.attach(encode(self.task, rows, tokenizer, MAX_LENGTH), graphs)
+        self.batch = self.answer.collate(examples)
         self.labels = self.batch.pop("labels")
+        budget, batch = self.params.budget.trainable_parameters, self.batch
+        self.setup = Setup(budget, 1, lambda: iter([batch]), graphs)
         self.model = self.prepared()
 
     def prepared(self):
-        return self.module.prepare(self.fresh(), self.params.chosen, self.answer)
+        return self.module.prepare(self.fresh(), self.params.chosen, self.answer, self.setup)
 
     @torch.no_grad()
     def logits(self, model):
@@ -80,9 +114,9 @@ class Case:
 
 
 @pytest.fixture
-def case(request, parameters, data, tiny_base):
+def case(request, parameters, with_graphs, tiny_base):
     adapter, task = request.param
-    return Case(adapter, task, parameters, data, tiny_base)
+    return Case(adapter, task, parameters, with_graphs, tiny_base)
 
 
 def matrix(names=ADAPTERS, tasks=TASKS, without=()):
@@ -93,7 +127,7 @@ def matrix(names=ADAPTERS, tasks=TASKS, without=()):
 NOTHING_TO_TRAIN = [("head", "words"), ("head", "sonnet")]
 
 
-@matrix()
+@matrix(PRESERVING)
 def test_step_0_equals_the_base(case):
     assert torch.allclose(case.logits(case.model), case.logits(case.fresh()), atol=1e-5)
 
@@ -123,7 +157,7 @@ def test_saved_files_hold_no_pickle(case, tmp_path):
     assert {path.suffix for path in tmp_path.rglob("*") if path.is_file()} <= {".json", ".safetensors", ".md"}
 
 
-@matrix([name for name in PEFT if name != "lora-faithful"])
+@matrix([name for name in PEFT if name not in FAITHFUL])
 def test_frozen_weights_stay(case):
     case.train()
     base = case.fresh().state_dict()
@@ -137,7 +171,7 @@ def test_frozen_weights_stay(case):
     assert all(torch.equal(value, base[name]) for name, value in frozen.items())
 
 
-@matrix([name for name in PEFT if name != "lora-faithful"])
+@matrix([name for name in PEFT if name not in FAITHFUL])
 def test_disabled_adapter_is_the_base(case):
     case.train()
     with case.model.disable_adapter():
@@ -145,7 +179,7 @@ def test_disabled_adapter_is_the_base(case):
     assert torch.allclose(disabled, case.logits(case.fresh()), atol=1e-5)
 
 
-@matrix(["lora"])
+@matrix(["lora", "kan", "graph"])
 def test_second_adapter_beside_the_first(case, tmp_path):
     case.train()
     first = case.logits(case.model)
@@ -215,4 +249,4 @@ def test_unknown_target_module_is_one_line(parameters, data, tiny_base, name):
     case = Case("lora", "sonnet", parameters, data, tiny_base)
     settings = case.params.lora.model_copy(update={"target_modules": ["c_attn", name]})
     with pytest.raises(UserError, match=rf"lora\.target_modules: the base has no module '{name}'"):
-        case.module.prepare(case.fresh(), settings, case.answer)
+        case.module.prepare(case.fresh(), settings, case.answer, case.setup)

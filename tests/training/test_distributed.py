@@ -21,7 +21,7 @@ params = small_params({
     "train.optimizer.max_grad_norm": 3.3,
     "train.checkpoint_steps": 3,
 })
-run_main(lambda: train_run(params, "sst", 1, folder / "raw/sst", folder / "base.json", destination))
+run_main(lambda: train_run(params, "sst", 1, folder, destination))
 """
 
 

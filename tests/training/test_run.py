@@ -11,13 +11,14 @@ import torch
 from safetensors.torch import load_file
 from transformers import modeling_utils
 
-from knotwork import adapters
-from knotwork.answers import IGNORED
+from knotwork import adapters, models
+from knotwork.answers import IGNORED, answer_for
+from knotwork.encoding import encode
 from knotwork.errors import UserError
 from knotwork.files import read_json
 from knotwork.tasks import get
 from knotwork.training import run
-from knotwork.training.estimate import bytes_needed, check_memory
+from knotwork.training.estimate import bytes_needed, check_memory, seconds_needed
 from knotwork.training.trainer import KnotTrainer
 
 MODEL = Path("models/run")
@@ -36,7 +37,7 @@ def train(folder, data, parameters):
     def work(task="sst", seed=1, **overrides):
         shutil.rmtree(folder / "models", ignore_errors=True)
         params = parameters({key.replace("__", "."): value for key, value in overrides.items()})
-        run.train_run(params, task, seed, data / "raw" / task, data / "base.json", MODEL)
+        run.train_run(params, task, seed, data, MODEL)
         return read_json(MODEL / "run.json")
 
     return work
@@ -322,3 +323,18 @@ def test_memory_estimate_grows_with_what_is_trained():
 def test_card_is_json_without_nan(train):
     train(train__epochs__sst=0)
     json.loads((MODEL / "run.json").read_text(), parse_constant=pytest.fail)
+
+
+def test_time_estimate_grows_with_rows_and_epochs(parameters, data, tiny_base, monkeypatch):
+    """One batch is measured; the rest is counted in tokens."""
+    task = get("sst")
+    tokenizer = models.load_tokenizer(tiny_base)
+    answer = answer_for(task, "score", tokenizer)
+    model = models.fresh_base(tiny_base, answer, 128, seed=1)()
+    examples = encode(task, task.read(data / "raw/sst", "train").rows[:1] * 4, tokenizer, 128)
+    clock = iter(range(100))
+    monkeypatch.setattr("time.perf_counter", lambda: float(next(clock)))
+    # Every pass takes a second of this clock: four equal rows in batches of two, so two seconds an epoch.
+    assert seconds_needed(model, answer, [examples[:2], examples[2:]], 1) == pytest.approx(2.0)
+    assert seconds_needed(model, answer, [examples[:2], examples[2:]], 3) == pytest.approx(6.0)
+    assert all(parameter.grad is None for parameter in model.parameters())

@@ -81,7 +81,7 @@ def train(params: Params, data: Path, at_batch: Callable[[KnotTrainer], None] | 
     KnotTrainer.evaluate = second_epoch_is_best
     Path(FIRST_STEP).unlink(missing_ok=True)
     try:
-        run.train_run(params, "sst", 1, data / "raw/sst", data / "base.json", MODEL)
+        run.train_run(params, "sst", 1, data, MODEL)
     finally:
         KnotTrainer.training_step, KnotTrainer.evaluate = step, EVALUATE
 

@@ -5,7 +5,6 @@ from typing import Any
 CARD = """---
 base_model: {path}
 library_name: {library}
-license: apache-2.0
 tags: [knotwork, {adapter}, {task}]
 ---
 
@@ -30,12 +29,6 @@ Prompt (sha256 `{prompt_sha}`):
 
 {note}Everything that decided the run is in `run.json`; its learning curves are in `history.csv`.
 """
-
-FAITHFUL = (
-    "This run follows the paper's public code (`faithful`): the base's own weights were trained too and "
-    "lie in `base/`. It is a full fine-tune with LoRA matrices on top, not LoRA.\n\n"
-)
-
 
 def model_card(run: dict[str, Any]) -> str:
     """The README.md of a run's folder, from its ``run.json``."""
@@ -68,5 +61,5 @@ def model_card(run: dict[str, Any]) -> str:
         device=run["machine"]["device"],
         prompt_sha=prompt["sha256"][:16],
         template=prompt["template"].replace("\n", "\n    "),
-        note=FAITHFUL if run["decisive"].get(f"{run['adapter']}.faithful") else "",
+        note=f"{run['note']}\n\n" if run["note"] else "",
     )

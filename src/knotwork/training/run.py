@@ -3,13 +3,14 @@
 import os
 import resource
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 from transformers import (
     EarlyStoppingCallback,
@@ -21,6 +22,7 @@ from transformers import (
 )
 
 from knotwork import adapters, models, provenance, tasks
+from knotwork.adapters.adapter import Adapter, Setup
 from knotwork.answers import Answer, Text, answer_for
 from knotwork.corpora import Row
 from knotwork.corpora.select import cap, hold_out
@@ -61,8 +63,13 @@ HISTORY = [
 SELECTION_BATCH_TOKENS = 8192
 
 
-def decisive(params: Params, task: str, seed: int, base: dict[str, Any], files: dict[str, str]) -> dict[str, Any]:
-    """Everything but code that decides a run's weights, by dotted parameter name."""
+SETUP_BATCH = 16
+
+
+def decisive(
+    params: Params, task: str, seed: int, base: dict[str, Any], files: dict[str, str], graphs: dict[str, str]
+) -> dict[str, Any]:
+    """Everything but code that decides a run's weights, by dotted parameter name; files by their hashes."""
     train = params.train
     return {
         "task": task,
@@ -73,6 +80,8 @@ def decisive(params: Params, task: str, seed: int, base: dict[str, Any], files: 
         f"corpus.max_rows.{task}": getattr(params.corpus.max_rows, task),
         "corpus.seed": params.corpus.seed,
         "corpus.files": files,
+        **({"graphs.files": graphs} if params.uses_graphs else {}),
+        "budget.trainable_parameters": params.budget.trainable_parameters,
         "base.sha256": base["sha256"],
         "base.max_length": params.base.max_length,
         f"train.epochs.{task}": getattr(train.epochs, task),
@@ -97,37 +106,49 @@ def split_rows(params: Params, task: str, raw: Path) -> tuple[list[Row], list[Ro
     return rows, chosen, counts
 
 
-def train_run(params: Params, task_name: str, seed: int, raw: Path, base: Path, destination: Path) -> None:
+def train_run(params: Params, task_name: str, seed: int, data: Path, destination: Path) -> None:
     """Train, choose the epoch, and write the run's folder (``models/<task>/seed-<n>/``).
+
+    Args:
+        params: the parameters.
+        task_name: the task.
+        seed: of the run.
+        data: folder that the earlier stages filled.
+        destination: the run's folder.
 
     Raises:
         UserError: the data, the base or the parameters do not allow it, or the pipeline that started it is gone.
     """
     task, adapter = tasks.get(task_name), adapters.get(params.adapter)
-    identity = read_json(base)
-    files = {file.stem: sha256(file) for file in sorted(raw.iterdir())}
+    raw, graphs = data / "raw" / task_name, data / "graphs" / task_name
+    identity = read_json(data / "identity/base.json")
+    files, graph_files = _hashes(raw), _hashes(graphs)
     folder = base_folder(params.base.path, params.base.revision)
     tokenizer = models.load_tokenizer(folder)
     answer = answer_for(task, getattr(params.answer, task_name), tokenizer)
     rows, chosen, counts = split_rows(params, task_name, raw)
-    examples = encode(task, rows, tokenizer, params.base.max_length)
-    selection = encode(task, chosen, tokenizer, params.base.max_length)
+    examples = adapter.attach(encode(task, rows, tokenizer, params.base.max_length), graphs)
+    selection = adapter.attach(encode(task, chosen, tokenizer, params.base.max_length), graphs)
     fresh = models.fresh_base(folder, answer, params.base.max_length, seed)
-    decided = decisive(params, task_name, seed, identity, files)
+    decided = decisive(params, task_name, seed, identity, files, graph_files)
 
-    model = adapter.prepare(fresh(), params.chosen, answer)
+    setup = Setup(
+        params.budget.trainable_parameters, seed, lambda: _setup_batches(examples, answer, seed), graphs
+    )
+    model = adapter.prepare(fresh(), params.chosen, answer, setup)
     trainable = models.count_trainable(model, answer.head)
     machine = {"processes": os.environ.get("WORLD_SIZE", "1"), "device": models.device().type}
     checkpoints = ROOT / run_key(decided | machine)
     epochs = getattr(params.train.epochs, task_name) if sum(trainable.values()) else 0
     with locked(checkpoints):
-        trainer = _trainer(params, model, answer, examples, selection, epochs, seed, checkpoints)
+        trainer = _trainer(params, adapter, model, answer, examples, selection, epochs, seed, checkpoints)
         if epochs:
             _announce(task.title, params, trainer, trainable, answer)
             with trainer.args.main_process_first():
                 checkpoint = newest_complete(checkpoints)
             if checkpoint is not None:
-                print(f"{task.title}: going on from {checkpoint.name}", flush=True)
+                if trainer.is_world_process_zero():
+                    print(f"{task.title}: going on from {checkpoint.name}", flush=True)
                 if stopped_early(checkpoint):
                     # The Trainer forgets it and would train on; without an epoch left it goes to the best one.
                     trainer.args.num_train_epochs = 0
@@ -153,9 +174,11 @@ def train_run(params: Params, task_name: str, seed: int, raw: Path, base: Path, 
             "max_length": params.base.max_length,
             "base": {**identity, "path": params.base.path},
             "corpus": {"manifest": params.corpus.manifest, "files": files},
+            "graphs": params.graphs.model_dump() if params.uses_graphs else None,
             "selection": str(params.train.selection),
             "decisive": decided,
             "rows": counts,
+            "note": adapter.note(params.chosen, answer),
             "truncated": sum(example.truncated for example in [*examples, *selection]),
             "trainable": trainable,
             "training": _outcome(trainer, history, isinstance(answer, Text), epochs),
@@ -170,6 +193,21 @@ def train_run(params: Params, task_name: str, seed: int, raw: Path, base: Path, 
             write_json(aside / "run.json", card)
             write_text(aside / "README.md", model_card(card))
         shutil.rmtree(checkpoints, ignore_errors=True)
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    try:
+        return {file.stem: sha256(file) for file in sorted(folder.iterdir())}
+    except FileNotFoundError as error:
+        raise UserError(f"{folder}: not found; run `dvc repro`, which makes it first") from error
+
+
+def _setup_batches(examples: Sequence[Example], answer: Answer, seed: int) -> Iterator[dict[str, Tensor]]:
+    """Training rows as the model takes them, without labels, in a seeded order."""
+    order = np.random.default_rng(seed).permutation(len(examples))
+    for start in range(0, len(order), SETUP_BATCH):
+        batch = answer.collate([examples[index] for index in order[start : start + SETUP_BATCH]])
+        yield {name: tensor for name, tensor in batch.items() if name != "labels"}
 
 
 class Progress(TrainerCallback):
@@ -217,6 +255,7 @@ class Progress(TrainerCallback):
 
 def _trainer(
     params: Params,
+    adapter: Adapter,
     model: nn.Module,
     answer: Answer,
     examples: Sequence[Example],
@@ -269,7 +308,7 @@ def _trainer(
     callbacks = [SaveEvery(train.checkpoint_steps), MarkComplete(), StopWithPipeline(), progress]
     if train.patience is not None:
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=train.patience))
-    trainer = KnotTrainer(model, args, answer, examples, train.batch.size, select, callbacks)
+    trainer = KnotTrainer(model, args, answer, examples, train.batch.size, select, adapter.penalty, callbacks)
     progress.trainer = trainer
     trainer.remove_callback(PrinterCallback)
     return trainer

@@ -82,6 +82,7 @@ class KnotTrainer(Trainer):
         examples: training examples.
         batch_size: examples per batch over all processes.
         select: gives the loss and the metric of the selection split, with other figures worth keeping.
+        penalty: gives what the adapter adds to the loss of a step, if anything.
         callbacks: the Trainer's callbacks.
     """
 
@@ -93,6 +94,7 @@ class KnotTrainer(Trainer):
         examples: Sequence[Example],
         batch_size: int,
         select: Callable[[nn.Module], dict[str, float]],
+        penalty: Callable[[nn.Module], Tensor | None],
         callbacks: list[TrainerCallback],
     ) -> None:
         super().__init__(
@@ -103,7 +105,7 @@ class KnotTrainer(Trainer):
             data_collator=answer.collate,
             callbacks=[Meter(), *callbacks],
         )
-        self.answer, self.batch_size, self.select = answer, batch_size, select
+        self.answer, self.batch_size, self.select, self.penalty = answer, batch_size, select, penalty
         self.lengths = [len(example.ids) for example in examples]
         self.micro_step = 0
         # compute_loss divides by the number of predictions of the whole accumulated batch.
@@ -164,7 +166,9 @@ class KnotTrainer(Trainer):
             )
         self.meter.loss += loss.item()
         # Distributed training averages gradients over processes; the loss is a sum over them.
-        return loss * self.args.world_size
+        loss = loss * self.args.world_size
+        penalty = self.penalty(self.model)
+        return loss if penalty is None else loss + penalty / self.current_gradient_accumulation_steps
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Close the epoch: its training loss and speed, and the loss and metric of the selection split."""

@@ -4,21 +4,25 @@ from pathlib import Path
 
 from transformers import PreTrainedModel
 
-from knotwork.adapters import FreshBase
+from knotwork.adapters.adapter import Adapter, FreshBase, Setup
 from knotwork.answers import Answer
 from knotwork.params import Full
 
 
-def prepare(model: PreTrainedModel, settings: Full, answer: Answer) -> PreTrainedModel:
-    """Make every weight trainable."""
-    return model.requires_grad_(True)
+class FullAdapter(Adapter):
+    """No adapter: full fine-tuning."""
+
+    def prepare(self, model: PreTrainedModel, settings: Full, answer: Answer, setup: Setup) -> PreTrainedModel:
+        """Make every weight trainable."""
+        return model.requires_grad_(True)
+
+    def save(self, model: PreTrainedModel, folder: Path, answer: Answer) -> None:
+        """Write the whole model in the hub's format."""
+        model.save_pretrained(folder)
+
+    def load(self, folder: Path, base: FreshBase, answer: Answer) -> PreTrainedModel:
+        """Read the whole model."""
+        return base(folder)
 
 
-def save(model: PreTrainedModel, folder: Path, answer: Answer) -> None:
-    """Write the whole model in the hub's format."""
-    model.save_pretrained(folder)
-
-
-def load(folder: Path, base: FreshBase, answer: Answer) -> PreTrainedModel:
-    """Read the whole model."""
-    return base(folder)
+ADAPTER = FullAdapter()
