@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from dvc.cli.parser import get_main_parser
+from peft import PeftModel
 
 from knotwork import cli
 from knotwork.corpora.manifest import load
@@ -34,7 +35,6 @@ SHELL = [
     for line in block.splitlines()
     if line
 ]
-PLANNED = ("kan", "graph")
 
 
 def block(mark: str) -> str:
@@ -114,11 +114,9 @@ def test_settings_in_the_text_are_accepted() -> None:
         Params.model_validate(values)
 
 
-def test_adapters_there_and_to_come_are_named_as_such() -> None:
-    [there] = re.findall(r"^There today: (.*)$", README, re.MULTILINE)
-    [missing] = re.findall(r"^Next: (.*)$", README, re.MULTILINE)
-    assert tuple(re.findall(r"`(\w+)`", there)) == ADAPTERS
-    assert tuple(re.findall(r"`adapter=(\w+)`", missing)) == tuple(a for a in PLANNED if a not in ADAPTERS)
+def test_table_of_adapters_is_complete() -> None:
+    table = README[README.index("| --- | --- |\n| `head`") : README.index("## Start")]
+    assert tuple(re.findall(r"^\| `(\w+)` \| ", table, re.MULTILINE)) == ADAPTERS
 
 
 def test_parameter_keys_exist() -> None:
@@ -215,3 +213,14 @@ def test_size_of_the_embedded_base_is_true() -> None:
     card = json.loads((REPOSITORY / "assets/base/card.json").read_text(encoding="utf-8"))
     assert f"{card['parameters'] / 1e6:.1f} million parameters" in README
     assert f"{card['tokens_seen'] / 1e6:.1f} million tokens" in README
+
+
+@pytest.mark.parametrize(
+    "source", [text for _, language, text in BLOCKS if language == "python" and "get_peft_model" in text]
+)
+def test_snippets_on_the_embedded_base_run(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    names: dict[str, Any] = {}
+    exec(source, names)
+    [adapted] = [value for value in names.values() if isinstance(value, PeftModel)]
+    assert any(parameter.requires_grad for parameter in adapted.parameters())

@@ -9,12 +9,13 @@ from typing import Any
 
 from knotwork.registration import register_with_peft
 
-__all__ = ["GraphLoraConfig", "KanLoraConfig", "Run", "UserError", "load_run"]
+__all__ = ["GraphLoraConfig", "KanLoraConfig", "Run", "UserError", "fit_grid", "load_run"]
 _HOMES = {
     "GraphLoraConfig": "knotwork.adapters.graph.config",
     "KanLoraConfig": "knotwork.adapters.kan.config",
     "Run": "knotwork.runs",
     "UserError": "knotwork.errors",
+    "fit_grid": "knotwork.adapters.kan.fit",
     "load_run": "knotwork.runs",
 }
 

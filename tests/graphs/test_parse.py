@@ -43,15 +43,16 @@ def check(parser: Parser, texts: list[str]) -> None:
         assert mine.heads.tolist() == [place.get(word.head.i, -1) for word in kept]
         labels = [("", *parser.labels)[code] for code in mine.labels]
         assert labels == [word.dep_ for word in kept]
-        starts = [word.i == word.sent.start for word in kept]
-        assert (np.diff(mine.sentences, prepend=-1) > 0).tolist()[1:] == starts[1:]
+        # The number changes where spaCy's sentence does, though white space may be the sentence's first word.
+        spacys = [word.sent.start for word in kept]
+        assert (np.diff(mine.sentences) != 0).tolist() == (np.diff(spacys) != 0).tolist()
 
 
 def test_words_are_spacys(parser):
     check(parser, TEXTS)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=40), max_size=4))
 def test_words_of_any_text(parser, texts):
     texts = ["".join(" " if letter.isspace() else letter for letter in text) for text in texts]
