@@ -16,7 +16,7 @@ from knotwork.graphs.token_graph import KINDS
 
 DRAWN = 4  # texts with all their edges
 LENGTH = 24  # tokens that these should have
-LONGEST = 40  # tokens; the rest of a text is cut
+LONGEST = 32  # tokens; the rest of a text is cut
 AVERAGED_EXAMPLES, AVERAGED_TOKENS = 64, 4096
 
 
