@@ -160,6 +160,43 @@ def test_inspect_graph_errors(knotwork, graphs, arguments, message):
     assert message in knotwork("inspect", "graph", *arguments, status=2)
 
 
+@pytest.fixture(scope="module")
+def splines(project, data, parameters):
+    """A run of kan in the project, and the rows it is looked at on."""
+    params = parameters({"adapter": "kan", "train.epochs.sst": 1})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(project)
+        train_run(params, "sst", 1, data, project / "models/kan/seed-1")
+    shutil.copytree(data / "raw/sst", project / "data/raw/sst", dirs_exist_ok=True)
+
+
+def test_inspect_kan(knotwork, splines, tmp_path):
+    output = knotwork("inspect", "kan", "models/kan", "--svg", str(tmp_path / "pictures"))
+    functions, strength, pruning = output.strip().split("\n\n")
+    blocks = load_run("models/kan").model.config.n_layer
+    assert len(functions.splitlines()) == 2 + 3 * 2 * blocks
+    assert re.search(r"^ +0 +c_proj( +\d+){2} ", functions, re.MULTILINE)
+    assert len(strength.splitlines()) == 2 + 2 * blocks
+    assert re.search(r"^ +0 +0\.\d+$", pruning, re.MULTILINE)
+    names = {f"block-{block}.svg" for block in range(blocks)} | {"strength.svg", "pruning.svg"}
+    assert {path.name for path in (tmp_path / "pictures").iterdir()} == names
+    for name in names:
+        ElementTree.parse(tmp_path / "pictures" / name)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ([], "inspect kan: name the run's folder"),
+        (["models/sst"], "models/sst: a run of lora; only those of kan have splines"),
+        (["models/none"], "models/none: no trained run there"),
+        (["models/kan", "--svg", "params.yaml"], "params.yaml"),
+    ],
+)
+def test_inspect_kan_errors(knotwork, splines, arguments, message):
+    assert message in knotwork("inspect", "kan", *arguments, status=2)
+
+
 def test_inspect_needs_no_torch(project):
     """What only reads cards starts quickly."""
     code = (

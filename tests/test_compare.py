@@ -170,6 +170,13 @@ def test_an_experiment_that_does_not_exist_names_near_matches(project: Path, com
     assert line.endswith("`dvc exp list --all-commits` lists the experiments")
 
 
+def test_an_experiment_name_of_two_commits_is_one_line(project: Path, compare) -> None:
+    for commit in (git(project, "rev-parse", "full"), 40 * "a"):
+        git(project, "update-ref", f"refs/exps/{commit[:2]}/{commit[2:]}/twice", "full")
+    line = compare(project, "main", "twice", status=2)
+    assert line.startswith("error: twice: several experiments have this name; give a commit")
+
+
 def test_a_folder_that_does_not_exist_names_near_matches(project: Path, compare, two: Study) -> None:
     (two.root / "lora-faithful").mkdir()
     line = compare(project, two.root / "lora-fathful", "main", status=2)

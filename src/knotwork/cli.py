@@ -1,9 +1,9 @@
-"""The ``knotwork`` command: predict, generate, inspect."""
+"""The ``knotwork`` command: predict, generate, compare, inspect."""
 
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,12 @@ def main() -> None:
     """Entry point of the ``knotwork`` command."""
     parser = _parser()
     arguments, rest = parser.parse_known_args()
-    # Python 3.11's argparse ends a list of texts at the first option; what follows it belongs to the list too.
-    if rest and ("text" not in arguments or any(part.startswith("-") for part in rest)):
+    # Python 3.11's argparse ends a list at the first option; what follows it belongs to the list too.
+    listed = next((name for name in ("text", "runs") if name in arguments), None)
+    if rest and (listed is None or any(part.startswith("-") for part in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:
-        arguments.text.extend(rest)
+        getattr(arguments, listed).extend(rest)
     run_main(lambda: arguments.work(arguments))
 
 
@@ -56,11 +57,25 @@ def generate(arguments: argparse.Namespace) -> None:
     print("\n\n".join(run.generate(openings, **settings)))
 
 
+def compare(arguments: argparse.Namespace) -> None:
+    """Hold runs against the first of them."""
+    from knotwork.compare import Output, compare
+
+    files = (None if name is None else Path(name) for name in (arguments.markdown, arguments.html, arguments.csv))
+    compare(arguments.runs, Output(*files), Path(arguments.sonnets))
+
+
 def inspect(arguments: argparse.Namespace) -> None:
-    """Print the key figures of the base, the parser or a run."""
+    """Print the key figures of the base, the parser, a run, a token graph or a run's splines."""
     from knotwork.identity import base_folder, base_identity, parser_identity
     from knotwork.params import load_params
 
+    if arguments.what == "graph":
+        _table(_graph(arguments))
+        return
+    if arguments.what == "kan":
+        print("\n\n".join(_splines(arguments)))
+        return
     if arguments.what == "run":
         from knotwork.runs import find_card
 
@@ -80,8 +95,70 @@ def inspect(arguments: argparse.Namespace) -> None:
     _table(identity | {"card": figures})
 
 
+def _graph(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Text and statistics of one packed graph; draws it on request."""
+    from knotwork.files import write_text
+    from knotwork.graphs.align import Pieces
+    from knotwork.graphs.pack import open_graphs
+    from knotwork.graphs.tokens import open_tokenizer
+    from knotwork.graphs.view import statistics, svg
+    from knotwork.identity import base_folder
+    from knotwork.params import load_params
+
+    if arguments.folder is None:
+        raise UserError("inspect graph: name the graphs' folder, e.g. data/graphs/sst")
+    params = load_params()
+    pieces = Pieces(open_tokenizer(base_folder(params.base.path, params.base.revision)))
+    packed = open_graphs(Path(arguments.folder) / f"{arguments.split}.graph", {"tokenizer": pieces.sha256})
+    if not 0 <= arguments.row < len(packed):
+        raise UserError(f"inspect graph: no row {arguments.row}; {packed.path} has rows 0 to {len(packed) - 1}")
+    graph, ids = packed.graph(arguments.row), packed.ids(arguments.row).tolist()
+    if arguments.svg:
+        texts = [pieces.text([code]) for code in ids]
+        write_text(Path(arguments.svg), svg(graph, texts, packed.header["labels"]) + "\n")
+    named = {"text": pieces.text(ids), **statistics(graph)}
+    return named | {key: packed.header[key] for key in ("parser", "control", "summary")}
+
+
+def _splines(arguments: argparse.Namespace) -> Iterator[str]:
+    """Tables of what the splines of a run learned, measured on dev; draws it on request."""
+    import pandas as pd
+
+    from knotwork.adapters.kan.pictures import pictures
+    from knotwork.encoding import encode
+    from knotwork.files import write_text
+    from knotwork.report import splines, svg
+    from knotwork.report.records import SplinePictures
+    from knotwork.runs import load_run
+
+    if arguments.folder is None:
+        raise UserError("inspect kan: name the run's folder, e.g. models/sst")
+    run = load_run(arguments.folder, arguments.seed)
+    if run.card["adapter"] != "kan":
+        raise UserError(f"{arguments.folder}: a run of {run.card['adapter']}; only those of kan have splines")
+    rows = run.task.read(Path("data/raw") / run.task.name, "dev").rows
+    examples = encode(run.task, rows, run.tokenizer, run.card["max_length"])
+    found = pictures(run.model, run.answer, examples, functions=3).get("splines")
+    if found is None:
+        raise UserError(f"{arguments.folder}: activations are not finite; train with a lower learning rate")
+    columns = ["block", "matrix", "feature", "output", "strength", "r2", "formula"]
+    functions = pd.DataFrame(found["functions"])[columns].sort_values(["block", "matrix"], kind="stable")
+    strength = pd.DataFrame(found["strength"]["rows"]).assign(
+        strongest=[max(values) for values in found["strength"]["values"]],
+        mean=[sum(values) / len(values) for values in found["strength"]["values"]],
+    )
+    yield "The strongest functions\n" + functions.to_string(index=False, na_rep="", float_format="{:.3g}".format)
+    yield "Strength by matrix\n" + strength.to_string(index=False, float_format="{:.3g}".format)
+    pruning = pd.DataFrame(found["pruning"]).rename(columns={"score": found["score_name"]})
+    yield "Without the weakest\n" + pruning.to_string(index=False, float_format="{:.4g}".format)
+    if arguments.svg:
+        drawn = splines.draw(run.task.name, run.task.title, SplinePictures.model_validate(found))
+        for name, picture in drawn.items():
+            write_text(Path(arguments.svg) / f"{name}.svg", svg.standalone(picture))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="knotwork", description="Use and look into trained adapters.")
+    parser = argparse.ArgumentParser(prog="knotwork", description="Use, compare and look into trained adapters.")
     commands = parser.add_subparsers(required=True, metavar="command")
 
     command = commands.add_parser("predict", help="classify texts with a trained run")
@@ -103,10 +180,31 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--max-new-tokens", type=int, default=300)
     command.set_defaults(work=generate)
 
-    command = commands.add_parser("inspect", help="print the card of the base, the parser or a run")
-    command.add_argument("what", choices=["base", "parser", "run"])
-    command.add_argument("folder", nargs="?", help="the run's folder")
+    command = commands.add_parser("compare", help="hold runs against the first of them, with paired tests")
+    command.add_argument(
+        "runs",
+        nargs="*",
+        help="folders of results, experiments, branches, commits or `workspace`, the folder first where a name is "
+        "both; none: the workspace and the experiments of the current commit",
+    )
+    command.add_argument("--markdown", metavar="FILE", help="write summary and tables as Markdown")
+    command.add_argument("--html", metavar="FILE", help="write everything as one self-contained page")
+    command.add_argument("--csv", metavar="FOLDER", help="write the data of the page's figures")
+    command.add_argument(
+        "--sonnets",
+        metavar="FILE",
+        default="data/raw/sonnet/dev.txt",
+        help="the true sonnets of dev, for results that hold only their hashes (default data/raw/sonnet/dev.txt)",
+    )
+    command.set_defaults(work=compare)
+
+    command = commands.add_parser("inspect", help="look into the base, the parser, a run, a token graph or splines")
+    command.add_argument("what", choices=["base", "parser", "run", "graph", "kan"])
+    command.add_argument("folder", nargs="?", help="the run's folder, or the graphs', e.g. data/graphs/sst")
     command.add_argument("--seed", type=int, help="which seed's run (default: the lowest)")
+    command.add_argument("--split", default="train", help="split of the graph (default train)")
+    command.add_argument("--row", type=int, default=0, help="place of the graph in its split, from 0 (default 0)")
+    command.add_argument("--svg", metavar="PLACE", help="draw the graph into this file, splines into this folder")
     command.set_defaults(work=inspect)
     return parser
 

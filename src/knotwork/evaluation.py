@@ -1,6 +1,5 @@
 """Scores of the listed seeds' runs on dev, predictions for dev and test: the files of ``reports/<task>/``."""
 
-import hashlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from knotwork import adapters, provenance, tasks
 from knotwork.corpora import Row
 from knotwork.encoding import Example, encode
 from knotwork.errors import UserError
-from knotwork.files import read_json, whole_folder, write_json, write_text
+from knotwork.files import read_json, text_hash, whole_folder, write_json, write_text
 from knotwork.inference import Scores, score
 from knotwork.params import Params
 from knotwork.runs import Run, load_run
@@ -270,7 +269,7 @@ def _rows(scored: list[Scored], dev: list[Row], test: list[Row]) -> list[list[An
             ("test", test, item.test, item.test_predictions),
         ):
             for index, (row, prediction) in enumerate(zip(rows, predictions, strict=True)):
-                text = hashlib.sha256("\n".join(row.texts).encode()).hexdigest()[:16]
+                text = text_hash("\n".join(row.texts))
                 sonnet = row.label is None and split == "dev"
                 gold = row.texts[0] if sonnet else row.label
                 shares = "" if scores is None else " ".join(f"{p:.6f}" for p in scores.probabilities[index])

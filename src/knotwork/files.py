@@ -36,6 +36,11 @@ def digest(value: Any, length: int = 16) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
+def text_hash(text: str) -> str:
+    """The hash by which ``scores.tsv`` names a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it into place only if the block succeeds.

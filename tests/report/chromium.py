@@ -70,6 +70,17 @@ class Browser:
         while not any(event["method"] == "Page.loadEventFired" for event in self.events):
             self._receive()
 
+    def check(self, page: Path, width: int) -> None:
+        """The open page asked for nothing but itself, said nothing, and fits, tables too."""
+        requests = [
+            e["params"]["request"]["url"] for e in self.events if e["method"] == "Network.requestWillBeSent"
+        ]
+        assert requests == [page.as_uri()]
+        said = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")
+        assert [event for event in self.events if event["method"] in said] == []
+        assert self.evaluate("document.documentElement.scrollWidth") <= width
+        assert self.evaluate("[...document.querySelectorAll('.scroll')].every(e => e.scrollWidth <= e.clientWidth)")
+
     def evaluate(self, expression: str) -> Any:
         """The value of a JavaScript expression in the page."""
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True)

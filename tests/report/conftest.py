@@ -2,9 +2,13 @@
 
 import csv
 import json
+import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from .chromium import Browser
 
 COST = {
     "trainable_parameters": 589_824,
@@ -215,6 +219,89 @@ def pictures(task: str) -> dict:
     return {"classes": classes, "confusion": confusion, "reliability": reliability}
 
 
+def splines(blocks: int = 4, activation: bool = True) -> dict:
+    """What KAN-LoRA has to show: bumps on lines, weaker from feature to feature."""
+    x = [k / 12 - 2 for k in range(49)]
+    functions, rows, values = [], [], []
+    for block in range(blocks):
+        for place, matrix in enumerate(("c_fc", "c_proj")):
+            base = [0.2 * value * (value > 0 or not place) for value in x]
+            bump = [0.3 * math.sin((1 + 0.4 * block) * value + place) for value in x]
+            functions.append(
+                {
+                    "block": block,
+                    "matrix": matrix,
+                    "feature": 17 + block,
+                    "output": 203,
+                    "strength": 0.04 + 0.02 * block,
+                    "x": x,
+                    "base": base if activation else None,
+                    "total": [a + b for a, b in zip(base, bump, strict=True)] if activation else bump,
+                    "density": [math.exp(-((value + 0.3) ** 2)) for value in x],
+                    "formula": f"0.3 sin({1 + 0.4 * block:.1f} x + {place}) + 0.0012",
+                    "r2": 0.98,
+                }
+            )
+            rows.append({"block": block, "matrix": matrix})
+            values.append([(0.04 + 0.02 * block) * math.exp(-k / (6 + 4 * block)) for k in range(64)])
+    shares = (0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 1.0)
+    pruning = [{"removed": share, "score": 0.48 - 0.2 * share**4} for share in shares]
+    return {
+        "splines": {
+            "functions": functions,
+            "strength": {"rows": rows, "values": values},
+            "pruning": pruning,
+            "score_name": "accuracy",
+            "examples": 200,
+        }
+    }
+
+
+KINDS = ("self", "head", "dependent", "word", "sentence", "lemma", "sequence")
+TOKENS = ["A", " warm", ",", " quiet", " film", " that", " never", " rush", "es", " its", " ending", "."]
+HEADS = [4, 4, 4, 4, None, 7, 7, 4, None, 10, 7, 4]
+LABELS = ["det", "amod", "punct", "amod", "", "nsubj", "neg", "relcl", "", "poss", "dobj", "punct"]
+
+
+def attention(layers: int = 4, causal: bool = False) -> dict:
+    """What Graph-LoRA has to show: a sentence, its dependencies, and attention that moves from block to block."""
+    edges = [(t, t, "self", None) for t in range(len(TOKENS))]
+    edges += [(t - 1, t, "sequence", None) for t in range(1, len(TOKENS))]
+    for token, head in enumerate(HEADS):
+        if head is not None:
+            edges += [(head, token, "head", LABELS[token]), (token, head, "dependent", LABELS[token])]
+    edges = [edge for edge in edges if edge[0] <= edge[1] or not causal]
+    raw = [[1 + (KINDS.index(e[2]) * (layer + 1) + e[0]) % 5 for e in edges] for layer in range(layers)]
+    sums = [[sum(w for w, f in zip(ws, edges, strict=True) if f[1] == e[1]) for e in edges] for ws in raw]
+    weights = [[w / s for w, s in zip(*pair, strict=True)] for pair in zip(raw, sums, strict=True)]
+    text = {
+        "id": "7",
+        "tokens": TOKENS,
+        "edges": [
+            {"source": s, "target": t, "kind": kind, "label": label, "weights": [w[index] for w in weights]}
+            for index, (s, t, kind, label) in enumerate(edges)
+        ],
+    }
+    return {
+        "attention": {
+            "layers": list(range(layers)),
+            "examples": [text, text | {"id": "8"}],
+            "kinds": [
+                {"layer": layer, "kind": kind, "weight": (1 + (k + layer) % 4) / 17.5, "even": 1 / 7}
+                for layer in range(layers)
+                for k, kind in enumerate(KINDS)
+            ],
+            "labels": [
+                {"label": label, "weight": 0.2 + 0.03 * index, "even": 0.3, "count": 40 - 3 * index}
+                for index, label in enumerate(sorted(set(LABELS) - {""}))
+            ],
+        }
+    }
+
+
+OWN_PICTURES = {"kan": splines, "graph": attention}
+
+
 class Results:
     """A folder ``reports/`` and a folder of timings that hold one valid run."""
 
@@ -229,7 +316,8 @@ class Results:
             folder.mkdir(parents=True)
             self.write(task, "metrics.json", metrics(task))
             self.write(task, "card.json", card(task, list(seeds), adapter))
-            self.write(task, "pictures.json", pictures(task))
+            own = OWN_PICTURES.get(adapter)
+            self.write(task, "pictures.json", pictures(task) | ({"adapter": own()} if own else {}))
             rows = history(task, list(seeds))
             with (folder / "history.csv").open("w", newline="", encoding="utf-8") as file:
                 writer = csv.DictWriter(file, rows[0])
@@ -248,6 +336,13 @@ class Results:
         self.timings.mkdir(exist_ok=True)
         record = {"stage": stage, "seconds": seconds, "finished": "2026-01-02T03:04:05+00:00"}
         (self.timings / f"{stage}.json").write_text(json.dumps(record), encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    browser = Browser(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.close()
 
 
 @pytest.fixture

@@ -120,7 +120,7 @@ def test_keys_of_a_later_version_do_no_harm(results: Results) -> None:
     [
         ("", ["not valid CSV"]),
         ("seed,epoch\n1,1\n", ["'step'"]),
-        ("seed,epoch,step,train_loss,selection_loss,selection_metric\n1,1,9,low,1,1\n", ["line 2", "'low'"]),
+        ("seed,epoch,step,train_loss,selection_loss,selection_metric\n1,1,9,low,1,1\n", ["row 1", "'low'"]),
         ('seed,epoch\n"1,2\n', ["not valid CSV"]),
     ],
 )

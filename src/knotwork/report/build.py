@@ -2,17 +2,13 @@
 
 from pathlib import Path
 
-import jinja2
-from markupsafe import Markup
-
 from knotwork.errors import UserError
 from knotwork.files import write_text
-from knotwork.report import figures, formats, paper, summary, tables
+from knotwork.report import attention, figures, provenance, splines, summary, tables, verse
 from knotwork.report.elements import Block, Code, Definitions, Page, Prose, Section, Sonnet, Sonnets
 from knotwork.report.names import enumerate_names, sentence_case
+from knotwork.report.page import render
 from knotwork.report.read import TaskResult, Timing, read_task, read_timings
-
-FOLDER = Path(__file__).parent
 
 
 def build(reports: Path, timings: Path, tasks: list[str], destination: Path, examples: int = 6) -> None:
@@ -38,19 +34,6 @@ def build(reports: Path, timings: Path, tasks: list[str], destination: Path, exa
         if timing.task in (None, *tasks) and timing.seed in (None, *seeds)
     ]
     write_text(destination, render(run_page(results, summary.not_run(results, tasks), times, examples)))
-
-
-def render(page: Page) -> str:
-    """A page as HTML; style and pictures are part of it, so it opens from disk without a network."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(FOLDER),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    style = Markup((FOLDER / "style.css").read_text(encoding="utf-8"))
-    return environment.get_template("page.html.jinja").render(page=page, style=style, paper=paper)
 
 
 def run_page(results: list[TaskResult], missing: list[str], times: list[Timing], examples: int) -> Page:
@@ -90,22 +73,12 @@ def _title(results: list[TaskResult]) -> str:
 
 
 def _facts(results: list[TaskResult]) -> list[tuple[str, str]]:
-    values = {
-        "Adapter": lambda result: result.adapter,
-        "Base": lambda result: (
-            f"{result.card.base.name}, {formats.parameters(result.card.base.parameters)} parameters"
-        ),
-        "Corpus": lambda result: result.card.corpus.manifest,
-        "Seeds": lambda result: ", ".join(map(str, result.card.seeds)),
-        "Epoch chosen on": _selection,
-    }
-    return [(name, "; ".join(tables.shared(results, value))) for name, value in values.items()]
-
-
-def _selection(result: TaskResult) -> str:
-    if result.selected_on_dev:
-        return "dev (the paper’s protocol)"
-    return f"{formats.percent(result.card.selection, 0)} of train"
+    facts = [("Adapter", tables.shared(results, lambda result: result.adapter))]
+    facts += [
+        (name, tables.shared(results, lambda result, of=of: of(result.card)))
+        for name, of in provenance.SETTING.items()
+    ]
+    return [(name, "; ".join(values)) for name, values in facts]
 
 
 def _task_blocks(result: TaskResult, examples: int) -> list[Block]:
@@ -119,6 +92,11 @@ def _task_blocks(result: TaskResult, examples: int) -> list[Block]:
     if result.is_classification:
         blocks.append(figures.predictions(result))
     blocks.append(tables.seeds(result))
+    own = result.pictures.adapter
+    if own and own.splines:
+        blocks += splines.figures(result.task, result.name, own.splines)
+    if own and own.attention:
+        blocks += attention.figures(result.task, result.name, own.attention)
     if not result.is_classification and examples:
         blocks.append(_sonnets(result, examples))
     return blocks
@@ -128,9 +106,11 @@ def _sonnets(result: TaskResult, examples: int) -> Sonnets:
     shown = [
         Sonnet(
             example.id,
-            _lines(example.opening),
-            _lines(_continuation(example.generated, example.opening)),
-            None if example.truth is None else _lines(_continuation(example.truth, example.opening)),
+            verse.lines(example.opening),
+            [
+                ("Generated", verse.continuation(example.generated, example.opening)),
+                ("True", None if example.truth is None else verse.continuation(example.truth, example.opening)),
+            ],
         )
         for example in result.pictures.examples[:examples]
     ]
@@ -141,62 +121,12 @@ def _sonnets(result: TaskResult, examples: int) -> Sonnets:
     )
 
 
-def _continuation(text: str, opening: str) -> str:
-    """The text without the given lines at its start, if they stand there."""
-    return text.strip().removeprefix(opening.strip())
-
-
-def _lines(text: str) -> list[str]:
-    return [line.strip() for line in text.strip().splitlines() if line.strip()]
-
-
 def _provenance(results: list[TaskResult]) -> list[Block]:
-    def of(value: object, length: int | None = None) -> str:
-        return formats.NONE if value in (None, "") else str(value)[:length]
-
-    def pairs(values: dict[str, object], length: int | None = None) -> str:
-        return "; ".join(f"{key}: {of(value, length)}" for key, value in values.items()) or formats.NONE
-
-    entries = {
-        "Commit": _commit,
-        "Made": lambda result: of(result.card.created),
-        "Machine": lambda result: pairs(result.card.machine),
-        "Versions": lambda result: pairs(result.card.versions),
-        "Base, SHA-256": lambda result: of(result.card.base.sha256),
-        "Files, SHA-256": lambda result: pairs(result.card.corpus.files, 16),
-        "Rows": lambda result: pairs(result.card.rows),
-        "Prompt": lambda result: f"{result.card.prompt.template} (hash {result.card.prompt.sha256[:16]})",
+    facts = {
+        name: tables.shared(results, lambda result, of=of: of(result.card)) for name, of in provenance.FACTS.items()
     }
-    signed = [result for result in results if result.card.chrf_signature]
+    signed = [("chrF signature", [result.card.chrf_signature]) for result in results if result.card.chrf_signature]
     return [
-        Code(_commands(results)),
-        Definitions(
-            "",
-            [(name, tables.shared(results, value)) for name, value in entries.items()]
-            + [("chrF signature", [of(result.card.chrf_signature)]) for result in signed],
-        ),
+        Code(provenance.commands([(result.task, result.card) for result in results])),
+        Definitions("", [*facts.items(), *signed]),
     ]
-
-
-def _commit(result: TaskResult) -> str:
-    if result.card.commit is None:
-        return "none (made outside git)"
-    return result.card.commit + (" with uncommitted changes" if result.card.dirty else "")
-
-
-def _commands(results: list[TaskResult]) -> str:
-    """What to type: each commit once, then its commands."""
-    commits: dict[tuple[str | None, bool], dict[str, list[str]]] = {}
-    for result in results:
-        commands = commits.setdefault((result.card.commit, bool(result.card.dirty)), {})
-        commands.setdefault(result.card.command, []).append(result.task)
-    lines = []
-    for (commit, dirty), commands in commits.items():
-        if commit is None:
-            lines.append("# made outside git: the code's commit is not known")
-        else:
-            lines.append(f"git checkout {commit}")
-        if dirty:
-            lines.append("# there were uncommitted changes: this commit alone may give other numbers")
-        lines += [f"{command}  # {', '.join(of)}" for command, of in commands.items()]
-    return "\n".join(lines)

@@ -62,12 +62,11 @@ class Code:
 
 @dataclass(frozen=True)
 class Sonnet:
-    """The given lines and two ways to go on."""
+    """The given lines and named ways to go on; one that is not published is None."""
 
     id: str
     opening: list[str]
-    generated: list[str]
-    truth: list[str] | None
+    versions: list[tuple[str, list[str] | None]]
 
 
 @dataclass(frozen=True)

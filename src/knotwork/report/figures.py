@@ -1,41 +1,18 @@
 """The report's pictures. Each function returns a figure: drawings, caption and alternative texts."""
 
 import textwrap
-from dataclasses import dataclass
 
 import pandas as pd
 from markupsafe import Markup
-from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from knotwork.report import formats, svg
+from knotwork.report import forest, formats, labels, svg
 from knotwork.report.elements import Figure
 from knotwork.report.names import sentence_case
 from knotwork.report.paper import PAPER
-from knotwork.report.read import ClassificationPictures, ReliabilityBin, TaskResult
-
-# Reference marks: apart by shape and fill, not by colour alone.
-LARGEST_CLASS = ("largest class", {"marker": "|", "color": svg.QUIET, "markersize": 8, "mew": 1.6})
-BAG_OF_WORDS = ("bag of words, same rows", {"marker": "s", "color": svg.INK, "markerfacecolor": svg.PAPER})
-BAG_ALL_ROWS = ("bag of words, all rows", {"marker": "s", "color": svg.QUIET})
-RANDOM_SONNET = ("random training sonnet", {"marker": "s", "color": svg.INK, "markerfacecolor": svg.PAPER})
-THE_PAPERS = ("the paper’s", {"marker": "D", "color": svg.VERMILION, "markerfacecolor": svg.PAPER})
-LANE = 0.27  # how far below its interval a row's reference marks stand, in rows
-ROW_HEIGHT = 50  # px
-
-
-@dataclass(frozen=True)
-class ForestRow:
-    """A score with its interval, and the figures to hold against it."""
-
-    label: str
-    text: str
-    value: float
-    low: float
-    high: float
-    references: list[tuple[tuple[str, dict], float]]
+from knotwork.report.read import TaskResult
+from knotwork.report.records import ClassificationPictures, ReliabilityBin
 
 
 def results(classification: list[TaskResult], sonnets: list[TaskResult], adapter: str) -> Figure:
@@ -43,9 +20,9 @@ def results(classification: list[TaskResult], sonnets: list[TaskResult], adapter
     pictures = []
     if classification:
         rows = [_accuracy_row(result) for result in classification]
-        pictures.append(_forest("accuracy", "Accuracy on dev, %", rows, adapter, limits=(0, 100)))
+        pictures.append(forest.draw("accuracy", "Accuracy on dev, %", rows, adapter, limits=(0, 100)))
     for result in sonnets:
-        pictures.append(_forest(f"chrf-{result.task}", "chrF on dev", _chrf_rows(result), adapter))
+        pictures.append(forest.draw(f"chrf-{result.task}", "chrF on dev", _chrf_rows(result), adapter))
     return Figure(
         f"Scores with their {formats.CONFIDENCE} intervals, and below each the marks to hold against it. A "
         "mark within the span of the interval is not told apart from the score, one to its left is beaten, "
@@ -54,92 +31,32 @@ def results(classification: list[TaskResult], sonnets: list[TaskResult], adapter
     )
 
 
-def _accuracy_row(result: TaskResult) -> ForestRow:
+def _accuracy_row(result: TaskResult) -> forest.Row:
     metrics = result.metrics
     references = [
-        (LARGEST_CLASS, 100 * metrics.baseline_largest_class),
-        (BAG_OF_WORDS, 100 * metrics.baseline_tfidf),
+        (forest.LARGEST_CLASS, 100 * metrics.baseline_largest_class),
+        (forest.BAG_OF_WORDS, 100 * metrics.baseline_tfidf),
     ]
     if metrics.baseline_tfidf_all_rows != metrics.baseline_tfidf:
-        references.append((BAG_ALL_ROWS, 100 * metrics.baseline_tfidf_all_rows))
+        references.append((forest.BAG_ALL_ROWS, 100 * metrics.baseline_tfidf_all_rows))
     if result.task in PAPER:
-        references.append((THE_PAPERS, 100 * PAPER[result.task].value))
+        references.append((forest.THE_PAPERS, 100 * PAPER[result.task].value))
     value, low, high = (100 * v for v in (metrics.accuracy, metrics.accuracy_low, metrics.accuracy_high))
-    return ForestRow(textwrap.fill(result.name, 11), formats.decimal(value), value, low, high, references)
+    return forest.Row(textwrap.fill(result.name, 11), formats.decimal(value), value, low, high, references)
 
 
-def _chrf_rows(result: TaskResult) -> list[ForestRow]:
+def _chrf_rows(result: TaskResult) -> list[forest.Row]:
     rows = []
     for key, label in (("chrf_generated", "generated\nlines"), ("chrf_whole", "whole\nsonnet")):
         score, low, high, random = (
             getattr(result.metrics, name)
             for name in (key, f"{key}_low", f"{key}_high", f"baseline_random_sonnet_{key}")
         )
-        references = [(RANDOM_SONNET, random)]
+        references = [(forest.RANDOM_SONNET, random)]
         if result.task in PAPER and PAPER[result.task].metric == key:
-            references.append((THE_PAPERS, PAPER[result.task].value))
-        rows.append(ForestRow(label, formats.decimal(score), score, low, high, references))
+            references.append((forest.THE_PAPERS, PAPER[result.task].value))
+        rows.append(forest.Row(label, formats.decimal(score), score, low, high, references))
     return rows
-
-
-def _forest(
-    name: str, title: str, rows: list[ForestRow], adapter: str, limits: tuple[float, float] | None = None
-) -> Markup:
-    # One legend entry per reference, in the order in which they first appear.
-    legend = {mark[0]: mark for row in rows for mark, _ in row.references}
-    legend_height = 18 * ((len(legend) + 2) // 2)
-    height = 30 + ROW_HEIGHT * len(rows) + 32 + legend_height
-    with svg.drawing(height, left=74, right=44, bottom=32 + legend_height) as (figure, axes):
-        for position, row in enumerate(rows):
-            axes.plot([row.low, row.high], [position, position], color=svg.BLUE, linewidth=2)
-            axes.plot(row.value, position, "o", color=svg.BLUE, markersize=8)
-            for (_, style), value in row.references:
-                axes.plot(value, position + LANE, linestyle="", clip_on=False, **{"markersize": 5.5} | style)
-            axes.annotate(
-                row.text,
-                (1, position),
-                (10, 0),
-                xycoords=("axes fraction", "data"),
-                textcoords="offset points",
-                va="center",
-                annotation_clip=False,
-            )
-        axes.set_title(title, x=-74 / (svg.WIDTH - 74 - 44))
-        axes.set_yticks(range(len(rows)), [row.label for row in rows])
-        axes.tick_params(axis="y", length=0, pad=10, labelcolor=svg.INK)
-        axes.set_ylim(len(rows) - 0.4, -0.5)
-        axes.spines["left"].set_visible(False)
-        axes.grid(axis="x", color=svg.RULE, linewidth=0.8)
-        axes.set_axisbelow(True)
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        axes.tick_params(axis="x", length=0)
-        axes.set_xlim(limits) if limits else axes.margins(x=0.12)
-        label = sentence_case(adapter)
-        handles = [Line2D([], [], color=svg.BLUE, marker="o", linewidth=2, markersize=8, label=label)]
-        handles += [
-            Line2D([], [], linestyle="", label=label, **{"markersize": 5.5} | style)
-            for label, style in legend.values()
-        ]
-        figure.legend(
-            handles=handles,
-            loc="lower left",
-            bbox_to_anchor=(0, 0),
-            ncols=2,
-            frameon=False,
-            fontsize=10,
-            borderpad=0,
-            labelcolor=svg.QUIET,
-            columnspacing=1.5,
-            handlelength=1.6,
-        )
-        alt = f"{title}. " + " ".join(_describe_row(row) for row in rows)
-        return svg.to_svg(figure, f"forest-{name}", alt)
-
-
-def _describe_row(row: ForestRow) -> str:
-    references = ", ".join(f"{label} {value:.1f}" for (label, _), value in row.references)
-    label = sentence_case(row.label.replace("\n", " "))
-    return f"{label}: {row.value:.1f}, interval {row.low:.1f} to {row.high:.1f}; {references}."
 
 
 def curves(result: TaskResult) -> Figure:
@@ -193,7 +110,7 @@ def _curve_picture(
     y_format: FuncFormatter | None = None,
 ) -> Markup:
     with svg.drawing(220, right=66 if len(lines) > 1 else 16) as (figure, axes):
-        ends, described = {}, []
+        ends, described = [], []
         for column, (label, colour, dash) in lines.items():
             finals = []
             for seed, rows in history.groupby("seed"):
@@ -209,7 +126,7 @@ def _curve_picture(
                         f"to {points[column].iloc[-1]:.3g}"
                     )
             if label and finals:
-                ends[label] = (sum(finals) / len(finals), colour)
+                ends.append((label, 0, sum(finals) / len(finals), colour))
         axes.set_title(title, x=-40 / (svg.WIDTH - 40 - (66 if len(lines) > 1 else 16)))
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -220,27 +137,8 @@ def _curve_picture(
         axes.margins(x=0.06, y=0.12)
         if y_format:
             axes.yaxis.set_major_formatter(y_format)
-        _label_ends(axes, ends)
+        labels.in_margin(axes, ends)
         return svg.to_svg(figure, f"curve-{name}", f"{subject}: {'; '.join(described)}.")
-
-
-def _label_ends(axes: Axes, ends: dict[str, tuple[float, str]]) -> None:
-    """Write each line's name at its end, apart from each other."""
-    bottom, top = axes.get_ylim()
-    gap = 0.09 * (top - bottom)
-    height = -float("inf")
-    for label, (value, colour) in sorted(ends.items(), key=lambda end: end[1][0]):
-        height = max(value, height + gap)
-        axes.annotate(
-            label,
-            (1, height),
-            (4, 0),
-            xycoords=("axes fraction", "data"),
-            textcoords="offset points",
-            va="center",
-            color=colour,
-            annotation_clip=False,
-        )
 
 
 def predictions(result: TaskResult) -> Figure:

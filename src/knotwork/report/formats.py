@@ -1,6 +1,7 @@
 """Numbers as text, the same way everywhere. A dash stands for a value that does not exist."""
 
 NONE = "–"
+MINUS = "−"
 SPACE = "\u202f"  # narrow and no-break: between a number and its unit
 CONFIDENCE = f"95{SPACE}%"
 
@@ -18,6 +19,22 @@ def percent_interval(low: float, high: float) -> str:
 def decimal(value: float | None, digits: int = 1) -> str:
     """A number with a fixed count of decimals."""
     return NONE if value is None else f"{value:,.{digits}f}"
+
+
+def signed(value: float, digits: int = 1) -> str:
+    """A difference with its sign: ``+8.6``, ``−1.2``; ``0.0`` where nothing is left of it."""
+    text = decimal(abs(value), digits)
+    return text if float(f"{value:.{digits}f}") == 0 else f"{'+' if value > 0 else MINUS}{text}"
+
+
+def signed_interval(low: float, high: float, digits: int = 1) -> str:
+    """``−0.6 to +5.8``."""
+    return f"{signed(low, digits)} to {signed(high, digits)}"
+
+
+def p_value(value: float) -> str:
+    """``p = 0.012``, ``p < 0.001``."""
+    return "p < 0.001" if value < 0.0005 else f"p = {value:.3f}"
 
 
 def interval(low: float, high: float, digits: int = 1) -> str:

@@ -5,6 +5,11 @@ from knotwork.report.elements import Notice
 from knotwork.report.names import TASKS, enumerate_names, sentence_case
 from knotwork.report.read import TaskResult
 
+ONE_SEED = (
+    "With one seed the intervals cover the choice of the examples and not that of the seed: another seed may "
+    "differ by more."
+)
+
 
 def verdict(low: float, high: float, baseline: float) -> str:
     """Where an interval lies: ``above`` or ``below`` a baseline, or it ``includes`` it."""
@@ -105,20 +110,22 @@ def remarks(results: list[TaskResult], missing: list[str]) -> list[str]:
     """What a reader must know before taking the figures for more than they are."""
     found = []
     if any(len(result.card.seeds) == 1 for result in results):
-        found.append(
-            "With one seed the intervals cover the choice of the examples and not that of the seed: another "
-            "seed may differ by more."
-        )
+        found.append(ONE_SEED)
     on_dev = [result.name for result in results if result.selected_on_dev]
     if on_dev:
-        found.append(
-            f"The epoch was chosen on dev (the paper’s protocol) on {enumerate_names(on_dev)}: the rows that "
-            "chose it are scored here too, so these figures are too high by an unknown amount."
-        )
-    found += [*_failures(results), *_paper(results)]
+        found.append(chosen_on_dev(on_dev))
+    found += [*_failures(results), *beside_the_paper(results)]
     if missing:
         found.append(f"No results are here for {enumerate_names(missing)}.")
     return found
+
+
+def chosen_on_dev(names: list[str]) -> str:
+    """What the paper's protocol makes of the scores."""
+    return (
+        f"The epoch was chosen on dev (the paper’s protocol) on {enumerate_names(names)}: the rows that chose it "
+        "are scored here too, so these figures are too high by an unknown amount."
+    )
 
 
 def _failures(results: list[TaskResult]) -> list[str]:
@@ -137,19 +144,20 @@ def _failures(results: list[TaskResult]) -> list[str]:
     return found
 
 
-def _paper(results: list[TaskResult]) -> list[str]:
+def beside_the_paper(results: list[TaskResult]) -> list[str]:
+    """What sets the results apart from the paper's, if anything does."""
     published = [result for result in results if result.task in paper.PAPER]
-    corpus = [r.name for r in published if not paper.same_corpus(r.card.corpus.manifest, r.task)]
+    corpus = dict.fromkeys(r.name for r in published if not paper.same_corpus(r.card.corpus.manifest, r.task))
     bases = sorted({r.card.base.name for r in published if not paper.same_base(r.card.base.name)})
     differences = []
     if corpus:
-        differences.append(f"other texts ({enumerate_names(corpus)})")
+        differences.append(f"other texts ({enumerate_names(list(corpus))})")
     if bases:
         differences.append(f"another base ({enumerate_names(bases)} instead of GPT-2)")
     if not differences:
         return []
     return [
-        "The paper’s figures stand beside ours for orientation only. This run has "
+        "The paper’s figures stand beside ours for orientation only. Ours were measured with "
         f"{enumerate_names(differences)}, so a difference from them is no finding."
     ]
 

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 WIDTH = 340  # px; two pictures fill the page's column, one fills a phone
+RIM = 12  # px around a picture in a file of its own
 
 # Stand-ins that become CSS variables, so that one drawing serves light and dark pages.
 INK, QUIET, RULE, PAPER = "#1c1b1a", "#6b6862", "#d9d5cc", "#fffefc"
@@ -54,7 +55,18 @@ STYLE = {
 @contextmanager
 def drawing(height: float, **margins: float) -> Iterator[tuple[Figure, Axes]]:
     """A picture of ``WIDTH`` x ``height`` px in the page's style; margins are px from each side."""
+    with panels(height, 1, 0, **margins) as (figure, [axes]):
+        yield figure, axes
+
+
+@contextmanager
+def panels(
+    height: float, columns: int, gap: float, rows: int = 1, between: float = 0, **margins: float
+) -> Iterator[tuple[Figure, list[Axes]]]:
+    """The same with several axes, row by row: ``gap`` px lie beside each and ``between`` px below it."""
     room = {"left": 40, "right": 12, "top": 30, "bottom": 40} | margins
+    width = (WIDTH - room["left"] - room["right"] - gap * (columns - 1)) / columns
+    tall = (height - room["top"] - room["bottom"] - between * (rows - 1)) / rows
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH / 72, height / 72))
         figure.subplots_adjust(
@@ -62,8 +74,10 @@ def drawing(height: float, **margins: float) -> Iterator[tuple[Figure, Axes]]:
             right=1 - room["right"] / WIDTH,
             top=1 - room["top"] / height,
             bottom=room["bottom"] / height,
+            wspace=gap / width,
+            hspace=between / tall,
         )
-        yield figure, figure.add_subplot()
+        yield figure, [figure.add_subplot(rows, columns, 1 + place) for place in range(rows * columns)]
 
 
 def to_svg(figure: Figure, name: str, alt: str) -> Markup:
@@ -87,6 +101,22 @@ def to_svg(figure: Figure, name: str, alt: str) -> Markup:
             parent.attrib["d"] = " ".join(parent.attrib["d"].split())
     root.attrib = {"viewBox": root.attrib["viewBox"], "class": "plot", "role": "img", "aria-label": alt}
     return Markup(ElementTree.tostring(root, encoding="unicode", short_empty_elements=False))
+
+
+def standalone(picture: Markup) -> str:
+    """A picture of :func:`to_svg` as a file of its own, in the light page's colours."""
+    root = ElementTree.fromstring(picture)
+    _, _, width, height = (float(number) for number in root.attrib["viewBox"].split())
+    root.attrib |= {
+        "xmlns": "http://www.w3.org/2000/svg",
+        "viewBox": f"{-RIM} {-RIM} {width + 2 * RIM:g} {height + 2 * RIM:g}",
+        "width": f"{2 * (width + 2 * RIM):g}",
+        "style": f"background: {PAPER}; font-family: sans-serif",
+    }
+    text = ElementTree.tostring(root, encoding="unicode")
+    for colour, variable in VARIABLES.items():
+        text = text.replace(f"var(--{variable})", colour)
+    return text + "\n"
 
 
 def _strip_namespaces(root: ElementTree.Element) -> None:

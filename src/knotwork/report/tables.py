@@ -6,10 +6,12 @@ from knotwork.report import formats
 from knotwork.report.elements import Cell, Definitions, Table
 from knotwork.report.names import sentence_case
 from knotwork.report.paper import PAPER
-from knotwork.report.read import SeedResult, TaskResult, Timing
+from knotwork.report.read import TaskResult, Timing
+from knotwork.report.records import SeedResult
 
 
-def _table(caption: str, rows: list[dict[str, Cell]], texts: Iterable[str] = ()) -> Table:
+def table(caption: str, rows: list[dict[str, Cell]], texts: Iterable[str] = ()) -> Table:
+    """A table of rows with the same columns; ``texts`` are those that hold words."""
     head = tuple(rows[0])
     columns = frozenset(head.index(name) for name in texts)
     return Table(caption, head, [tuple(row.values()) for row in rows], columns)
@@ -33,7 +35,7 @@ def accuracies(results: list[TaskResult], adapter: str) -> Table:
                 "The paper’s": _papers(result, "accuracy"),
             }
         )
-    return _table(
+    return table(
         f"Accuracy on dev with its {formats.CONFIDENCE} interval"
         f"{', and the standard deviation over seeds in points' if several else ''}. Bag of words: TF-IDF and "
         "logistic regression, on the training rows that the adapter sees and on all that there are. The "
@@ -63,7 +65,7 @@ def chrf(result: TaskResult) -> Table:
     perplexity = [Cell("Perplexity"), Cell(formats.decimal(metrics.perplexity), spread)]
     blank = [Cell("")] * (len(rows[0]) - len(perplexity))
     rows.append(dict(zip(rows[0], perplexity + blank, strict=True)))
-    return _table(
+    return table(
         f"{sentence_case(result.name)} on dev with {formats.CONFIDENCE} intervals. chrF of the whole sonnet "
         "counts the given lines too, which are right by construction; the generated lines alone are the "
         "harder test.",
@@ -107,7 +109,7 @@ def measures(result: TaskResult) -> Table:
             f"{formats.count(rows.get('train'))} rows", f"of {formats.count(rows.get('train_all'))}"
         ),
     }
-    return _table(
+    return table(
         "Further scores. NLL: negative log-likelihood of the true class; ECE: expected calibration error, "
         "the mean gap between confidence and the share of right answers.",
         [row],
@@ -126,7 +128,7 @@ def seeds(result: TaskResult) -> Table:
         }
         for seed in result.card.per_seed
     ]
-    return _table("Every run, scored on dev.", rows)
+    return table("Every run, scored on dev.", rows)
 
 
 def _kept(seed: SeedResult) -> str:
@@ -154,17 +156,22 @@ def _sonnet_scores(seed: SeedResult) -> dict[str, Cell]:
 
 
 def failures(results: list[TaskResult]) -> Table:
-    """The failure signatures, with reasons."""
+    """The failure signatures of each task, with reasons."""
+    return signatures([({"Task": Cell(sentence_case(result.name))}, result) for result in results])
+
+
+def signatures(results: list[tuple[dict[str, Cell], TaskResult]]) -> Table:
+    """The failure signatures, with reasons; the first cells of a row say whose they are."""
     rows = [
         {
-            "Task": Cell(sentence_case(result.name)),
+            **first,
             "Stall": Cell(_by_seed((seed.seed, seed.stall) for seed in result.card.per_seed)),
             "Collapse": Cell(_by_seed((seed.seed, seed.collapse) for seed in result.card.per_seed)),
             "Reasons": Cell(_reasons(result)),
         }
-        for result in results
+        for first, result in results
     ]
-    return _table(
+    return table(
         f"Stall: the train loss improves by less than {formats.percent(0.01, 0)} over two epochs before "
         "training ends (not assessed under three epochs). Collapse: one class is answered throughout, or "
         "the metric falls more than 10 points below its best.",
@@ -207,7 +214,7 @@ def costs(results: list[TaskResult]) -> Table:
                 "Cut texts": Cell(formats.count(metrics.truncated)),
             }
         )
-    return _table(
+    return table(
         "What it cost; times are means over seeds of one run. Padding waste: tokens computed per real token. "
         "Cut texts: longer than the context, so that a part was left out.",
         rows,
@@ -240,7 +247,7 @@ def stage_times(timings: list[Timing]) -> Table:
     rows.append(
         {"Stage": Cell("all"), "Time": Cell(formats.seconds(total)), "Share": Cell(""), "Of which": Cell("")}
     )
-    return _table(
+    return table(
         "Time of each stage as last run on this machine; stages that were up to date kept their old time.",
         rows,
         texts=("Share", "Of which"),
@@ -261,24 +268,30 @@ def parameters(results: list[TaskResult]) -> list[Definitions]:
     for key in sorted({key for result in results for key in result.card.parameters}):
         group, dot, rest = key.partition(".")
         having = [result for result in results if key in result.card.parameters]
-        values = shared(having, lambda result, key=key: _plain(result.card.parameters[key]))
+        values = shared(having, lambda result, key=key: plain(result.card.parameters[key]))
         groups.setdefault(group if dot else "run", []).append((rest or key, values))
     return [Definitions(group, entries) for group, entries in groups.items()]
 
 
 def shared(results: list[TaskResult], value: Callable[[TaskResult], str]) -> list[str]:
     """The one value that all tasks share, or a line per value that names its tasks."""
-    by_value: dict[str, list[str]] = {}
-    for result in results:
-        by_value.setdefault(value(result), []).append(result.task)
-    if len(by_value) == 1:
-        return list(by_value)
-    return [f"{', '.join(tasks)}: {value}" for value, tasks in by_value.items()]
+    return per_value([(result.task, value(result)) for result in results])
 
 
-def _plain(value: object) -> str:
+def per_value(named: Iterable[tuple[str, str]]) -> list[str]:
+    """The one value that all names share, or a line per value that lists its names."""
+    names: dict[str, dict[str, None]] = {}
+    for name, value in named:
+        names.setdefault(value, {})[name] = None
+    if len(names) == 1:
+        return list(names)
+    return [f"{', '.join(having)}: {value}" for value, having in names.items()]
+
+
+def plain(value: object) -> str:
+    """A parameter's value as params.yaml writes it."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
-    return ", ".join(_plain(item) for item in value) if isinstance(value, list) else str(value)
+    return ", ".join(plain(item) for item in value) if isinstance(value, list) else str(value)

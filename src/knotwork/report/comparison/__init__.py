@@ -1,0 +1,1 @@
+"""Several runs beside each other: paired tests, tables, figures, the page."""

@@ -1,0 +1,81 @@
+"""The data of a comparison's figures as tables, one file each."""
+
+import pandas as pd
+
+from knotwork.report.comparison.contrasts import Comparison, measures
+from knotwork.report.comparison.examples import disagreements
+from knotwork.report.comparison.summary import number
+
+
+def frames(comparison: Comparison) -> dict[str, pd.DataFrame]:
+    """Every figure's data by file name; scores in the units of ``metrics.json``, seconds, megabytes."""
+    return {
+        "scores.csv": _scores(comparison),
+        "differences.csv": _differences(comparison),
+        "costs.csv": _costs(comparison),
+        "curves.csv": _curves(comparison),
+        "disagreements.csv": _disagreements(comparison),
+    }
+
+
+def _scores(comparison: Comparison) -> pd.DataFrame:
+    columns = ["task", "group", "measure", "run", "value", "low", "high"]
+    rows = [
+        (group.task, number(comparison, group), measure.key, entry.run, *entry.score(measure))
+        for group in comparison.groups
+        for measure in measures(group.first.result)
+        for entry in group.entries
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _differences(comparison: Comparison) -> pd.DataFrame:
+    columns = ["task", "measure", "run", "against", "difference", "low", "high", "test", "p", "p_holm"]
+    columns += ["only_run_right", "only_other_right", "smallest_difference"]
+    rows = [
+        (
+            contrast.task,
+            contrast.measure.key,
+            contrast.run,
+            contrast.first,
+            *contrast.difference,
+            contrast.test,
+            contrast.p_value,
+            contrast.adjusted,
+            *(contrast.alone or (None, None)),
+            contrast.smallest,
+        )
+        for contrast in comparison.contrasts
+    ]
+    frame = pd.DataFrame(rows, columns=columns)
+    return frame.astype({"only_run_right": "Int64", "only_other_right": "Int64"})
+
+
+def _costs(comparison: Comparison) -> pd.DataFrame:
+    names = ("trainable_parameters", "head_parameters", "train_seconds", "tokens_per_second", "peak_memory_mb")
+    rows = [
+        (entry.result.task, entry.run, *(getattr(entry.result.metrics, name) for name in names))
+        for entry in comparison.entries
+    ]
+    return pd.DataFrame(rows, columns=["task", "run", *names])
+
+
+def _curves(comparison: Comparison) -> pd.DataFrame:
+    columns = ["seed", "epoch", "step", "train_loss", "selection_loss", "selection_metric"]
+    parts = [
+        entry.result.history[columns].assign(task=entry.result.task, run=entry.run)
+        for entry in comparison.entries
+        if len(entry.result.history)
+    ]
+    return pd.concat(parts)[["task", "run", *columns]] if parts else pd.DataFrame(columns=["task", "run", *columns])
+
+
+def _disagreements(comparison: Comparison) -> pd.DataFrame:
+    rows = [
+        (group.task, example.id, example.gold, answer.run, answer.label, answer.votes)
+        for group in comparison.groups
+        if group.first.result.is_classification and len(group.entries) > 1
+        for example in disagreements(group)
+        for answer in example.answers
+    ]
+    return pd.DataFrame(rows, columns=["task", "id", "gold", "run", "answer", "votes"])

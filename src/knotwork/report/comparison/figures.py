@@ -1,0 +1,267 @@
+"""The pictures of a comparison: scores and differences, training curves, cost against quality."""
+
+import math
+import textwrap
+from collections.abc import Callable, Sequence
+
+import pandas as pd
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from knotwork.report import forest, formats, labels, svg
+from knotwork.report.comparison.contrasts import ACCURACY, CHRF, Comparison, Entry, Group, Measure, measures
+from knotwork.report.comparison.summary import number, place
+from knotwork.report.elements import Figure
+from knotwork.report.names import sentence_case
+from knotwork.report.paper import PAPER
+
+LABELS = 112  # px left of a dot-and-whisker picture, for the runs' names
+NAMES = 92  # px right of a curve or a point, likewise
+LETTERS = 15  # of a run's name before it is broken or cut
+MOST_TICKS = 5
+DASHES = ("-", "--", ":", "-.")
+MARKERS = "osD^vPX*hp"
+
+
+def scores(comparison: Comparison, group: Group, measure: Measure) -> Figure:
+    """A group's runs in one measure: scores, and beside them the paired differences from the first."""
+    key = f"{group.task}-{number(comparison, group)}-{measure.key}"
+    name = sentence_case(place(comparison, group))
+    pictures = [_scores(key, f"{measure.title} on dev{_percent(measure)}", group, measure)]
+    differences = _differences(key, group, measure)
+    marks = "; dotted lines are marks to hold against it" if _marks(group, measure) else ""
+    if differences is None:
+        return Figure(f"{name}: {measure.name} with {formats.CONFIDENCE} intervals{marks}.", pictures)
+    return Figure(
+        f"{name}. First: {measure.name} with {formats.CONFIDENCE} intervals{marks}. Second: how far each run is "
+        f"from {group.first.run} on the same examples; what a whisker across the line at zero shows may be chance, "
+        "and a full dot is a difference that stands after Holm’s correction."
+        + (" Less is better." if measure.sign < 0 else ""),
+        [*pictures, differences],
+    )
+
+
+def _scores(key: str, title: str, group: Group, measure: Measure) -> Markup:
+    rows = []
+    for entry in group.entries:
+        value, low, high = (measure.scale * part for part in entry.score(measure))
+        rows.append(forest.Row(_label(entry.run), formats.decimal(value), value, low, high))
+    within = (0, 100) if measure is ACCURACY else None
+    return forest.draw(
+        f"{key}-scores", title, rows, "score", marks=_marks(group, measure), within=within, left=LABELS
+    )
+
+
+def _differences(key: str, group: Group, measure: Measure) -> Markup | None:
+    rows = []
+    for entry in group.entries:
+        contrast = group.contrast(entry.run, measure)
+        if contrast is not None:
+            value, low, high = (measure.scale * part for part in contrast.difference)
+            text = formats.signed(value)
+            hollow = contrast.verdict == "open"
+            rows.append(forest.Row(_label(entry.run), text, value, low, high, hollow=hollow))
+    if not rows:
+        return None
+    title = f"Difference from {_cut(group.first.run)}{measure.unit.replace(' ', ', ')}"
+    return forest.draw(
+        f"{key}-differences", title, rows, "significant", hollow="may be chance", left=LABELS, zero=True
+    )
+
+
+def _marks(group: Group, measure: Measure) -> list[tuple[forest.Mark, float]]:
+    """Baselines and the paper's figure; a baseline only where all runs share its value."""
+    keys = {
+        ACCURACY: ((forest.LARGEST_CLASS, "largest_class"), (forest.BAG_OF_WORDS, "tfidf")),
+        CHRF: ((forest.RANDOM_SONNET, "random_sonnet_chrf_generated"),),
+    }
+    marks = []
+    for mark, key in keys.get(measure, ()):
+        values = {getattr(entry.result.metrics, f"baseline_{key}") for entry in group.entries}
+        if len(values) == 1:
+            marks.append((mark, measure.scale * values.pop()))
+    published = PAPER.get(group.task)
+    if published is not None and published.metric == measure.key:
+        marks.append((forest.THE_PAPERS, measure.scale * published.value))
+    return marks
+
+
+def curves(comparison: Comparison, group: Group) -> Figure | None:
+    """What the selection rows said after every epoch, a line per run; None if no run has a course."""
+    courses = [(position, entry.run, _course(entry)) for position, entry in enumerate(group.entries)]
+    courses = [course for course in courses if len(course[2])]
+    if not courses:
+        return None
+    key = f"{group.task}-{number(comparison, group)}"
+    name = place(comparison, group)
+    metric = "accuracy" if group.first.result.is_classification else "perplexity"
+    scale = 100 if metric == "accuracy" else 1
+    where = "dev" if group.first.result.selected_on_dev else "the selection rows"
+    pictures = [
+        _curves(
+            f"{key}-loss",
+            "Selection loss, nats",
+            [(position, run, course["selection_loss"]) for position, run, course in courses],
+            name,
+        ),
+        _curves(
+            f"{key}-metric",
+            f"{sentence_case(metric)} on {where}{', %' if scale == 100 else ''}",
+            [(position, run, scale * course["selection_metric"]) for position, run, course in courses],
+            name,
+        ),
+    ]
+    return Figure(
+        f"{sentence_case(name)}: loss and {metric} on {where} at every epoch end, as means over seeds. The loss is "
+        f"lowest with {_lowest(courses)}; a run whose lines still fall or rise at their end might gain from more "
+        "epochs.",
+        pictures,
+    )
+
+
+def _lowest(courses: list[tuple[int, str, pd.DataFrame]]) -> str:
+    """Which run's selection loss is lowest, and where."""
+    _, run, course = min(courses, key=lambda each: each[2]["selection_loss"].min())
+    return f"{run} after epoch {course['selection_loss'].idxmin():g} ({course['selection_loss'].min():.3g})"
+
+
+def _course(entry: Entry) -> pd.DataFrame:
+    """Means over seeds by epoch."""
+    return entry.result.history.groupby("epoch")[["selection_loss", "selection_metric"]].mean().dropna()
+
+
+def _curves(key: str, title: str, lines: list[tuple[int, str, pd.Series]], name: str) -> Markup:
+    with svg.drawing(220, right=NAMES) as (figure, axes):
+        ends, described = [], []
+        for position, run, values in lines:
+            colour = _colour(position)
+            style = {"color": colour, "linewidth": 1.6, "markersize": 4.5, "zorder": _depth(position)}
+            axes.plot(values.index, values, DASHES[position % 4], marker=_marker(position), **style)
+            ends.append((_cut(run), values.index[-1], values.iloc[-1], colour))
+            described.append(f"{run} from {values.iloc[0]:.3g} to {values.iloc[-1]:.3g}")
+        _frame(axes, title)
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        labels.in_margin(axes, ends, leaders=True, place=10)
+        return svg.to_svg(
+            figure, f"curve-{key}", f"{sentence_case(name)}: {title} by epoch: {'; '.join(described)}."
+        )
+
+
+def costs(comparison: Comparison) -> list[Figure]:
+    """Quality against training time and against trained parameters, a picture per task."""
+    groups = [group for group in comparison.groups if len(group.entries) > 1]
+    if not groups:
+        return []
+    better = (
+        "Up is better, left is cheaper: a run with another one above and to its left is beaten at its own price. "
+        "Whiskers are the scores’ intervals; the axis is logarithmic, with zero set apart."
+    )
+    return [
+        Figure(
+            f"Score against training time, a mean over seeds of one run. {better}",
+            [_cost(comparison, group, "seconds", "training time, s", _seconds) for group in groups],
+        ),
+        Figure(
+            f"Score against the number of trained parameters, adapter and head together. {better}",
+            [_cost(comparison, group, "parameters", "trained parameters", _parameters) for group in groups],
+        ),
+    ]
+
+
+def _seconds(entry: Entry) -> float:
+    return entry.result.metrics.train_seconds
+
+
+def _parameters(entry: Entry) -> float:
+    return entry.result.metrics.trainable_parameters + entry.result.metrics.head_parameters
+
+
+def _cost(comparison: Comparison, group: Group, key: str, what: str, cost: Callable[[Entry], float]) -> Markup:
+    measure = measures(group.first.result)[0]
+    name = sentence_case(place(comparison, group))
+    prices = [cost(entry) for entry in group.entries]
+    with svg.drawing(230, right=NAMES) as (figure, axes):
+        points, described = [], []
+        for position, (entry, price, x) in enumerate(zip(group.entries, prices, _places(prices), strict=True)):
+            value, low, high = (measure.scale * part for part in entry.score(measure))
+            colour, depth = _colour(position), _depth(position)
+            axes.plot([x, x], [low, high], color=colour, linewidth=1.2, zorder=depth)
+            axes.plot(x, value, _marker(position), color=colour, markersize=6.5, zorder=depth)
+            points.append((_cut(entry.run), x, value, colour))
+            described.append(f"{entry.run} {value:.1f} at {price:,.4g}")
+        _frame(axes, f"{name}: {measure.name}{_percent(measure)}")
+        ticks = _ticks(prices)
+        axes.set_xticks(_places(prices, ticks), [_short(tick) for tick in ticks])
+        axes.margins(x=0.1)
+        axes.set_xlabel(what)
+        labels.in_margin(axes, points, leaders=True, place=10)
+        alt = f"{name}: {measure.name} against {what}. {'; '.join(described)}."
+        return svg.to_svg(figure, f"cost-{group.task}-{number(comparison, group)}-{key}", alt)
+
+
+def _places(prices: Sequence[float], values: Sequence[float] | None = None) -> list[float]:
+    """Where values stand on a logarithmic axis for these prices; zero has a place of its own at its left."""
+    positive = [math.log10(price) for price in prices if price > 0] or [0.0]
+    apart = max(0.3, 0.25 * (max(positive) - min(positive)))
+    return [math.log10(v) if v > 0 else min(positive) - apart for v in (prices if values is None else values)]
+
+
+def _ticks(prices: Sequence[float]) -> list[float]:
+    """At most six round numbers around the prices, and zero if it is one of them."""
+    positive = [price for price in prices if price > 0]
+    if not positive:
+        return [0.0]
+    low, high = min(positive) / 1.3, max(positive) * 1.3
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for steps in ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
+        ticks = [step * 10**decade for decade in decades for step in steps if low <= step * 10**decade <= high]
+        if len(ticks) <= MOST_TICKS:
+            break
+    return [*([0.0] if min(prices) <= 0 else []), *ticks[:: -(-len(ticks) // MOST_TICKS) or 1]]
+
+
+def _short(value: float) -> str:
+    for size, unit in ((1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:g}{formats.SPACE}{unit}"
+    return f"{value:g}"
+
+
+def _frame(axes: Axes, title: str) -> None:
+    axes.set_title(title, x=-40 / (svg.WIDTH - 40 - NAMES))
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.grid(axis="y", color=svg.RULE, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(length=0)
+    axes.spines["left"].set_visible(False)
+    axes.margins(x=0.06, y=0.12)
+
+
+def _colour(position: int) -> str:
+    """The run that the others are held against stands out."""
+    return svg.BLUE if position == 0 else svg.INK
+
+
+def _depth(position: int) -> int:
+    """The same run lies on top."""
+    return 3 if position == 0 else 2
+
+
+def _marker(position: int) -> str:
+    return MARKERS[position % len(MARKERS)]
+
+
+def _percent(measure: Measure) -> str:
+    return ", %" if measure.scale == 100 else ""
+
+
+def _label(run: str) -> str:
+    return textwrap.fill(run, LETTERS, max_lines=2, placeholder="…")
+
+
+def _cut(run: str) -> str:
+    """A run's name that fits; what is left out is in its middle, since names often differ at their ends."""
+    half = LETTERS // 2
+    return run if len(run) <= LETTERS else f"{run[:half]}…{run[-half:]}"

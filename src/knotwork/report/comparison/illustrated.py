@@ -1,0 +1,84 @@
+"""The comparison of runs as a page for the browser: with figures, examples, parameters and provenance."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from knotwork.report import provenance
+from knotwork.report.comparison import examples, figures, summary, tables
+from knotwork.report.comparison.contrasts import Comparison, Group, measures
+from knotwork.report.comparison.page import comparison_page
+from knotwork.report.elements import Block, Code, Definitions, Page, Prose, Section
+from knotwork.report.names import enumerate_names
+
+DISAGREEMENTS = 8  # examples shown per task
+SONNETS = 1
+
+
+def illustrated_page(comparison: Comparison, same: Mapping[str, str], command: str, data: str | None) -> Page:
+    """Everything that there is to say of a comparison.
+
+    Args:
+        comparison: the runs and their differences.
+        same: runs that were left out, with the run whose files they share.
+        command: what made the page.
+        data: the folder that holds the figures' data, if they were written.
+    """
+    brief = comparison_page(comparison, same)
+    sections = brief.sections[:1]
+    for plain, groups in zip(brief.sections[1:], comparison.tasks.values(), strict=True):
+        blocks = [block for group in groups for block in _group(comparison, group)]
+        sections.append(replace(plain, blocks=blocks))
+    costs: list[Block] = [*figures.costs(comparison)]
+    if costs:
+        sections.append(Section("cost", "Cost against quality", costs))
+    failures = tables.failures(comparison) or Prose([_no_failures(comparison)])
+    differing: list[Block] = [*tables.differing_parameters(comparison)]
+    same_parameters = Prose(["The runs have the same parameters."])
+    sections += [
+        Section("failures", "Failure signatures", [failures]),
+        Section("parameters", "Parameters that set the runs apart", differing or [same_parameters]),
+        Section("reproduce", "How to reproduce", _provenance(comparison, command, data)),
+    ]
+    return replace(brief, sections=sections)
+
+
+def _group(comparison: Comparison, group: Group) -> list[Block]:
+    blocks: list[Block] = []
+    for measure in measures(group.first.result):
+        blocks += [figures.scores(comparison, group, measure), tables.contrasts(comparison, group, measure)]
+    course = figures.curves(comparison, group)
+    if course is not None:
+        blocks.append(course)
+    if group.first.result.is_classification and len(group.entries) > 1:
+        found = examples.disagreements(group)
+        same_answers = Prose([f"The runs give the same answers on {group.first.result.name}."])
+        blocks.append(
+            tables.disagreements(comparison, group, found[:DISAGREEMENTS], len(found)) if found else same_answers
+        )
+    if not group.first.result.is_classification:
+        sonnets = examples.sonnets(group, SONNETS)
+        blocks += [sonnets] if sonnets else []
+    return blocks
+
+
+def _no_failures(comparison: Comparison) -> str:
+    unknown = []
+    for group in comparison.groups:
+        runs = [entry.run for entry in group.entries if entry.result.metrics.stalled == -1]
+        if runs:
+            unknown.append(f"for {enumerate_names(runs)} on {summary.place(comparison, group)}")
+    if not unknown:
+        return "No run collapsed or stalled."
+    return f"No run collapsed or is known to have stalled. Too few epochs to tell: {'; '.join(unknown)}."
+
+
+def _provenance(comparison: Comparison, command: str, data: str | None) -> list[Block]:
+    entries = comparison.entries
+    facts = [
+        (name, tables.shared(entries, lambda entry, of=of: of(entry.card)))
+        for name, of in provenance.FACTS.items()
+        if name != "Made"  # differs for every run and task, and decides nothing
+    ]
+    made = provenance.commands((entry.run, entry.card) for entry in entries)
+    where = [Prose([f"The data of every figure lie in {data}."])] if data else []
+    return [Code(f"{command}\n\n# the runs, each with its parameters\n{made}"), *where, Definitions("", facts)]

@@ -1,0 +1,154 @@
+import pytest
+
+from knotwork.report import formats
+from knotwork.report.comparison import tables
+from knotwork.report.comparison.contrasts import ACCURACY, CHRF, PERPLEXITY
+from knotwork.report.comparison.examples import disagreements
+from knotwork.report.elements import Cell, Table
+
+from .study import Study, right_on
+
+S = formats.SPACE
+
+
+def column(table: Table, name: str) -> list[Cell]:
+    return [row[table.head.index(name)] for row in table.rows]
+
+
+def test_the_overview_has_a_row_per_run_and_a_column_per_measure(three: Study) -> None:
+    table = tables.overview(three.compare("lora", "full", "head"))
+    assert column(table, "Run") == [
+        Cell("lora", "LoRA"),
+        Cell("full", "full fine-tuning"),
+        Cell("head", "the head alone"),
+    ]
+    assert column(table, "SST, accuracy") == [
+        Cell(f"50.0{S}%"),
+        Cell(f"88.3{S}%", "+38.3, better"),
+        Cell(f"53.3{S}%", "+3.3"),
+    ]
+    assert column(table, "Quora, accuracy")[2] == Cell("–")
+    assert column(table, "The sonnets, perplexity")[2].below == "+10.1, worse"
+    assert "over 7 tests" in table.caption
+
+
+def test_the_overview_numbers_other_groups(study: Study) -> None:
+    for run in ("a", "b"):
+        study.classes(run, "sst", right_on(1))
+    study.change_card("b", "sst", base={"sha256": "other"})
+    table = tables.overview(study.compare("a", "b"))
+    assert [cell.below for cell in column(table, "SST, accuracy")] == ["", "group 2"]
+
+
+def test_contrasts_of_accuracies(three: Study) -> None:
+    comparison = three.compare("lora", "full", "head")
+    table = tables.contrasts(comparison, comparison.tasks["sst"][0], ACCURACY)
+    runs = [cell.text for cell in column(table, "Run")]
+    assert runs == ["lora", "full", "head", "Largest class", "Bag of words, same rows", "The paper’s"]
+    contrast = comparison.tasks["sst"][0].contrast("full", ACCURACY)
+    assert column(table, "Accuracy")[1] == Cell(f"88.3{S}%", "83.3–93.3")
+    low, high = 100 * contrast.difference.low, 100 * contrast.difference.high
+    assert column(table, "Difference, points")[:2] == [Cell("–"), Cell("+38.3", f"+{low:.1f} to +{high:.1f}")]
+    assert column(table, "p, Holm")[:2] == [Cell("–"), Cell("< 0.001", "24 : 1")]
+    assert column(table, "Smallest difference")[1] == Cell(f"{100 * contrast.smallest:.1f}")
+    assert column(table, "Trained parameters")[0] == Cell("589,824", "+ 1,280 head")
+    assert column(table, "Training, memory")[0] == Cell(f"41.3{S}s", f"912{S}MB")
+    assert column(table, "Accuracy")[3:] == [Cell(f"26.5{S}%"), Cell(f"40.5{S}%"), Cell(f"55.2{S}%", "test")]
+    assert table.caption == "SST: accuracy on 60 dev examples; differences are from lora."
+
+
+def test_contrasts_of_sonnets(three: Study) -> None:
+    comparison = three.compare("lora", "full", "head")
+    group = comparison.tasks["sonnet"][0]
+    chrf = tables.contrasts(comparison, group, CHRF)
+    assert column(chrf, "chrF of whole sonnets")[0] == Cell("41.9", "40.6–43.1")
+    assert column(chrf, "chrF of whole sonnets")[-2:] == [Cell("41.5"), Cell("42.1")]
+    assert "Trained parameters" not in chrf.head
+    perplexity = tables.contrasts(comparison, group, PERPLEXITY)
+    assert "Trained parameters" in perplexity.head
+    assert perplexity.caption.endswith("Less is better.")
+    assert len(perplexity.rows) == 3
+
+
+def test_what_could_not_be_tested_is_said(study: Study) -> None:
+    study.sonnets("a", 0.2, 3.0, hashed=True)
+    study.sonnets("b", 0.6, 2.9, hashed=True)
+    comparison = study.compare("a", "b")
+    table = tables.contrasts(comparison, comparison.groups[0], CHRF)
+    assert column(table, "p, Holm")[:2] == [Cell("–"), Cell("–", "not tested")]
+
+
+def test_seeds_and_protocol_stand_below_the_run(study: Study) -> None:
+    for run in ("a", "b"):
+        study.classes(run, "sst", right_on(1), right_on(2))
+        study.change_card(run, "sst", selection="dev")
+    comparison = study.compare("a", "b")
+    table = tables.contrasts(comparison, comparison.groups[0], ACCURACY)
+    assert column(table, "Run")[0] == Cell("a", "LoRA, 2 seeds, chosen on dev")
+    assert column(table, "Accuracy")[0].below.endswith(", SD 1.2")
+
+
+def test_baselines_that_differ_are_all_there(study: Study) -> None:
+    for run, words in (("a", 0.4), ("b", 0.5)):
+        study.classes(run, "sst", right_on(1))
+        study.results(run).change("sst", "metrics.json", baseline_tfidf=words)
+    comparison = study.compare("a", "b")
+    table = tables.contrasts(comparison, comparison.groups[0], ACCURACY)
+    assert column(table, "Run")[3:5] == [
+        Cell("Bag of words, same rows", "on the rows of a"),
+        Cell("Bag of words, same rows", "on the rows of b"),
+    ]
+
+
+def test_failures_name_run_and_task(study: Study) -> None:
+    study.classes("a", "sst", right_on(1))
+    study.classes("b", "sst", right_on(2))
+    assert tables.failures(study.compare("a", "b")) is None
+    seed = study.entry("b", "sst").card.per_seed[0].model_dump() | {"collapse": "yes", "reasons": ["one class"]}
+    study.change_card("b", "sst", per_seed=[seed])
+    table = tables.failures(study.compare("a", "b"))
+    assert [cell.text for cell in table.rows[0]] == ["b", "SST", "no", "yes", "one class"]
+
+
+def test_disagreements_group_the_runs_by_answer(three: Study) -> None:
+    comparison = three.compare("lora", "full", "head")
+    group = comparison.tasks["sst"][0]
+    found = disagreements(group)
+    table = tables.disagreements(comparison, group, found[:2], len(found))
+    assert len(table.rows) == 2
+    answers = column(table, "Answers")[0].text.split("; ")
+    assert len(answers) == 2
+    assert sorted(run for answer in answers for run in answer.split(": ")[1].split(", ")) == [
+        "full",
+        "head",
+        "lora",
+    ]
+    assert "They differ on 25 of 60 examples" in table.caption
+
+
+def test_parameters_that_differ_or_that_only_some_have(study: Study) -> None:
+    for run in ("a", "b"):
+        for task in ("sst", "quora"):
+            study.classes(run, task, right_on(1))
+    study.change_card("b", "sst", parameters={"lora.r": 4, "kan.grid_size": 5})
+    study.change_card("b", "quora", parameters={"lora.r": 4})
+    groups = tables.differing_parameters(study.compare("a", "b"))
+    shown = {f"{group.title}.{key}": values for group in groups for key, values in group.entries}
+    assert shown == {"lora.r": ["a: 16", "b: 4"], "kan.grid_size": ["5"]}
+
+
+@pytest.mark.parametrize(
+    "values, expected",
+    [
+        ({}, ["x"]),
+        ({("a", "sst"): "y", ("b", "sst"): "y"}, ["sst: y", "quora: x"]),
+        ({("b", "sst"): "y", ("b", "quora"): "y"}, ["a: x", "b: y"]),
+        ({("b", "sst"): "y"}, ["a on sst, a and b on quora: x", "b on sst: y"]),
+    ],
+)
+def test_shared_values_name_what_decides_them(study: Study, values: dict, expected: list[str]) -> None:
+    for run in ("a", "b"):
+        for task in ("sst", "quora"):
+            study.classes(run, task, right_on(1))
+    entries = study.compare("a", "b").entries
+    assert tables.shared(entries, lambda e: values.get((e.run, e.result.task), "x")) == expected
