@@ -151,7 +151,9 @@ def test_full_splines_have_one_rank(parameters):
     assert params.chosen.ranks == ("r",)
 
 
-@pytest.mark.parametrize("adapter, faithful, uses", [("lora", False, False), ("graph", False, True), ("graph", True, False)])
+@pytest.mark.parametrize(
+    "adapter, faithful, uses", [("lora", False, False), ("graph", False, True), ("graph", True, False)]
+)
 def test_who_uses_graphs(parameters, adapter, faithful, uses):
     assert parameters({"adapter": adapter, "graph.faithful": faithful}).uses_graphs is uses
 

@@ -34,7 +34,9 @@ def test_peft_knows_our_methods_in_either_order(order):
 
 
 def test_import_is_light():
-    loaded = python("import knotwork, sys\nprint([name for name in ('torch', 'peft', 'spacy') if name in sys.modules])")
+    loaded = python(
+        "import knotwork, sys\nprint([name for name in ('torch', 'peft', 'spacy') if name in sys.modules])"
+    )
     assert loaded.strip() == "[]"
 
 
@@ -43,4 +45,6 @@ def test_public_names_are_there():
 
 
 def test_unknown_name_is_an_attribute_error():
-    python("import knotwork, pytest\nwith pytest.raises(AttributeError, match='no attribute'):\n    knotwork.nothing")
+    python(
+        "import knotwork, pytest\nwith pytest.raises(AttributeError, match='no attribute'):\n    knotwork.nothing"
+    )

@@ -33,13 +33,20 @@ ADAPTERS = {
     },
     "lora-budget": {"adapter": "lora", "budget.trainable_parameters": 20_000, "lora.r": None},
     "kan": {"adapter": "kan", "kan.r": 4, "kan.spline_r": 4},
-    "kan-factored-rbf": {"adapter": "kan", "kan.r": 4, "kan.spline": "factored", "kan.spline_r": 4, "kan.basis": "rbf"},
+    "kan-factored-rbf": {
+        "adapter": "kan",
+        "kan.r": 4,
+        "kan.spline": "factored",
+        "kan.spline_r": 4,
+        "kan.basis": "rbf",
+    },
     "kan-full-chebyshev": {
         "adapter": "kan",
         "kan.r": 4,
         "kan.spline": "full",
         "kan.spline_r": None,
         "kan.basis": "chebyshev",
+        "kan.range": [-2.0, 2.0],
     },
     "kan-budget": {
         "adapter": "kan",
@@ -48,6 +55,13 @@ ADAPTERS = {
         "kan.spline_r": None,
     },
     "kan-faithful": {"adapter": "kan", "kan.r": 4, "kan.spline_r": 4, "kan.faithful": True},
+    "kan-frozen": {
+        "adapter": "kan",
+        "kan.r": 4,
+        "kan.spline_r": 4,
+        "kan.faithful": True,
+        "kan.faithful_frozen": True,
+    },
     "graph": {"adapter": "graph", "graph.r": 4, "graph.graph_r": 4},
     "graph-budget": {
         "adapter": "graph",
@@ -60,7 +74,7 @@ ADAPTERS = {
 FAITHFUL = [name for name in ADAPTERS if name.endswith("faithful")]
 PEFT = [name for name in ADAPTERS if name not in ("head", "full")]
 # The paper's own layers begin at random, not as the base.
-PRESERVING = [name for name in ADAPTERS if name not in ("kan-faithful", "graph-faithful")]
+PRESERVING = [name for name in ADAPTERS if name not in ("kan-faithful", "kan-frozen", "graph-faithful")]
 TASKS = {"score": ("sst", "score"), "words": ("sst", "words"), "sonnet": ("sonnet", "text")}
 
 

@@ -248,7 +248,12 @@ def empty(folder: Path) -> None:
         (None, pretrain, ["base", "--set", "base.wide=3"], "params.yaml has no such key"),
         (None, pretrain, ["base", "--set", "base.precision=fp8"], "base.precision: 'fp8'"),
         (None, pretrain, ["base", "--set", "base.heads=5"], "base.heads: width 32"),
-        (None, pretrain, ["base", "--set", "base.learning_rate=3e-3"], "base.learning_rate: '3e-3' is of the wrong type"),
+        (
+            None,
+            pretrain,
+            ["base", "--set", "base.learning_rate=3e-3"],
+            "base.learning_rate: '3e-3' is of the wrong type",
+        ),
         (None, pretrain, ["base", "--set", "base.phases=2"], "base.phases: 2 is of the wrong type"),
         (None, pretrain, ["base", "--set", "base.context=48"], "base.phases: length 64"),
         (None, measure, ["base"], "no finished model"),

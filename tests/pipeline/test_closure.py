@@ -138,7 +138,9 @@ def test_quick_stages_import_no_torch(stage):
         if path.startswith("src/knotwork/adapters/lora"):
             continue
         tree = ast.parse((REPOSITORY / path).read_text(encoding="utf-8"))
-        typing_only = [node for node in tree.body if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node)]
+        typing_only = [
+            node for node in tree.body if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node)
+        ]
         for node in set(ast.walk(tree)) - {child for block in typing_only for child in ast.walk(block)}:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []

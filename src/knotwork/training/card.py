@@ -30,6 +30,7 @@ Prompt (sha256 `{prompt_sha}`):
 {note}Everything that decided the run is in `run.json`; its learning curves are in `history.csv`.
 """
 
+
 def model_card(run: dict[str, Any]) -> str:
     """The README.md of a run's folder, from its ``run.json``."""
     training, prompt = run["training"], run["prompt"]

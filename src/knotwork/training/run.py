@@ -132,9 +132,7 @@ def train_run(params: Params, task_name: str, seed: int, data: Path, destination
     fresh = models.fresh_base(folder, answer, params.base.max_length, seed)
     decided = decisive(params, task_name, seed, identity, files, graph_files)
 
-    setup = Setup(
-        params.budget.trainable_parameters, seed, lambda: _setup_batches(examples, answer, seed), graphs
-    )
+    setup = Setup(params.budget.trainable_parameters, seed, lambda: _setup_batches(examples, answer, seed), graphs)
     model = adapter.prepare(fresh(), params.chosen, answer, setup)
     trainable = models.count_trainable(model, answer.head)
     machine = {"processes": os.environ.get("WORLD_SIZE", "1"), "device": models.device().type}
