@@ -75,6 +75,7 @@ def evaluate_task(params: Params, name: str, data: Path, runs: Path, destination
     metrics, per_seed, pictures, extra = figures(task, scored, dev, test, params)
     pictures |= _adapters_own(scored[0])
     metrics |= {f"baseline_{key}": value for key, value in baseline.items() if _is_score(key)}
+    metrics |= adapters.get(scored[0].run.card["adapter"]).figures(data / "graphs" / name)
     metrics |= _costs(scored) | {"evaluate_seconds": (time.perf_counter() - start) / len(scored)}
     with whole_folder(destination) as aside:
         write_json(aside / "metrics.json", {"schema_version": SCHEMA_VERSION, **_rounded(metrics)})

@@ -67,6 +67,10 @@ class Adapter(ABC):
         """What a reader of the run's card has to know of these settings."""
         return ""
 
+    def figures(self, folder: Path) -> dict[str, float]:
+        """Numbers for a task's metrics that only this adapter has, from ``data/graphs/<task>/``."""
+        return {}
+
     def pictures(
         self,
         model: PreTrainedModel,

@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,8 +18,9 @@ from knotwork.encoding import Example, encode
 from knotwork.errors import UserError
 from knotwork.generation import generate
 from knotwork.graphs.build import GraphBuilder
-from knotwork.graphs.pack import write_graphs
+from knotwork.graphs.pack import open_graphs, write_graphs
 from knotwork.graphs.parse import open_parser
+from knotwork.graphs.token_graph import KINDS
 from knotwork.params import Generation
 
 from .conftest import logits, shake
@@ -204,3 +206,18 @@ def test_unknown_modules_and_blocks_are_one_line(works, settings):
         works["sst"].prepared(settings.model_copy(update={"target_modules": ["gate"]}))
     with pytest.raises(UserError, match=r"graph\.blocks: \[5\] does not fit a model of 2 blocks"):
         works["sst"].prepared(settings.model_copy(update={"blocks": [5]}))
+
+
+def test_figures_are_those_of_dev(with_graphs):
+    figures = ADAPTER.figures(with_graphs / "graphs/sst")
+    dev = open_graphs(with_graphs / "graphs/sst/dev.graph")
+    graphs = [dev.graph(index) for index in range(len(dev))]
+    tokens = sum(graph.tokens for graph in graphs)
+    dependency = [KINDS.index("head"), KINDS.index("dependent")]
+    count = sum(int(np.isin(graph.kinds, dependency).sum()) for graph in graphs)
+    assert figures["graph_dependency_edges_per_token"] == pytest.approx(count / tokens)
+    assert figures["graph_edges_per_token"] == pytest.approx(sum(len(g.kinds) for g in graphs) / tokens, abs=1e-3)
+
+
+def test_no_figures_without_graphs(data):
+    assert ADAPTER.figures(data / "graphs/sst") == {}

@@ -96,6 +96,18 @@ class GraphAdapter(PeftAdapter):
 
         return pictures(model, tokenizer, answer, examples)
 
+    def figures(self, folder: Path) -> dict[str, float]:
+        """In-edges of a dev token on average: all of them, and those of the dependency parse."""
+        file = folder / "dev.graph"
+        if not file.exists():
+            return {}
+        summary = open_graphs(file).header["summary"]
+        dependency = summary.get("edges_head", 0) + summary.get("edges_dependent", 0)
+        return {
+            "graph_edges_per_token": summary["mean_degree"],
+            "graph_dependency_edges_per_token": dependency / summary["tokens"],
+        }
+
     def connect(
         self, model: PeftModel, tokenizer: PreTrainedTokenizerBase, task: Task, card: dict[str, Any]
     ) -> Complete:
