@@ -87,9 +87,12 @@ def test_latent_splines_act_on_the_projection():
     spline = SPLINES["latent"](6, 9, 2, BSpline(5, 3))
     spline.set_range(-1.0, 1.0)
     torch.nn.init.normal_(spline.U)
+    torch.nn.init.normal_(spline.mean)
     x = torch.randn(5, 6)
     with torch.no_grad():
-        basis = spline.basis.values(x @ spline.A.T)
+        features = (x - spline.mean) @ spline.A.T
+        features = features / (features.square().mean(1, keepdim=True) + 1e-6).sqrt()
+        basis = spline.basis.values(features)
         expected = torch.einsum("tki,oki->to", basis, spline.V) @ spline.U.T
     assert torch.allclose(spline(x), expected, atol=1e-6)
 

@@ -10,10 +10,8 @@ from knotwork.adapters.kan.layer import KanLoraMlp
 from knotwork.adapters.kan.splines import Spline
 from knotwork.errors import UserError
 
-WIDTH = 3.0
-"""Standard deviations from the mean to either end of the grid: 99.7 % of a normal feature lie on it."""
 NARROWEST = 0.01
-"""Least width of a grid in medians of its layer: a feature that hardly moves would make slopes that explode."""
+"""Least deviation in medians of its layer: a feature that hardly moves would make slopes that explode."""
 
 
 @torch.no_grad()
@@ -45,8 +43,7 @@ def fit_grid(model: nn.Module, loader: Iterable[Mapping[str, Tensor]]) -> None:
     mask: Tensor | None = None
 
     def watch(spline: Spline, args: tuple[Tensor, ...]) -> None:
-        features = spline.project(args[0])
-        watched[spline].add(features.flatten(0, -2) if mask is None else features[mask])
+        watched[spline].add(args[0].flatten(0, -2) if mask is None else args[0][mask])
 
     hooks = [spline.register_forward_pre_hook(watch) for spline in watched]
     try:
@@ -60,7 +57,7 @@ def fit_grid(model: nn.Module, loader: Iterable[Mapping[str, Tensor]]) -> None:
             hook.remove()
         model.train(training)
     for spline, moments in watched.items():
-        spline.set_range(*moments.range())
+        spline.fit(*moments.result())
 
 
 class Moments:
@@ -91,8 +88,8 @@ class Moments:
         self.sum = self.sum + features.sum(0)
         self.squares = self.squares + features.square().sum(0)
 
-    def range(self) -> tuple[Tensor, Tensor]:
-        """Lower and upper end for each feature.
+    def result(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of each feature.
 
         Raises:
             UserError: nothing has been taken in.
@@ -100,7 +97,6 @@ class Moments:
         if not self.count:
             raise UserError("fit_grid: no batch to fit the grid on; give at least one training row")
         mean = self.sum / self.count
-        width = WIDTH * (self.squares / self.count - mean.square()).clamp(min=0).sqrt()
-        least = NARROWEST * width.median()
-        width = width.clamp(min=least if least > 0 else 1.0)
-        return mean - width, mean + width
+        deviation = (self.squares / self.count - mean.square()).clamp(min=0).sqrt()
+        least = NARROWEST * deviation.median()
+        return mean, deviation.clamp(min=least if least > 0 else 1.0)

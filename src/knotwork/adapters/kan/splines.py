@@ -17,6 +17,9 @@ TILE = {"cpu": 2**19}
 LARGE_TILE = 2**25
 COLUMNS = 4096
 """About so many of them for each token: fewer waste the matrix product, more the cache."""
+WIDTH = 3.0
+"""Standard deviations from the mean to either end of a fitted grid: 99.7 % of a normal feature lie on it."""
+EPSILON = 1e-6
 
 
 def spline_sum(x: Tensor, centre: Tensor, scale: Tensor, coefficients: Tensor, basis: Basis) -> Tensor:
@@ -123,6 +126,11 @@ class Spline(nn.Module):
     def _sum(self, x: Tensor) -> Tensor:
         """The result of x (tokens, inputs)."""
 
+    @torch.no_grad()
+    def fit(self, mean: Tensor, deviation: Tensor) -> None:
+        """Fit the range to the mean and standard deviation of x, each (inputs,)."""
+        self.set_range(mean - WIDTH * deviation, mean + WIDTH * deviation)
+
     def project(self, x: Tensor) -> Tensor:
         """The features of which there are functions, (..., features), from x (..., inputs)."""
         return x
@@ -199,20 +207,36 @@ class FactoredSpline(Spline):
 
 
 class LatentSpline(FactoredSpline):
-    """As :class:`FactoredSpline`, of ``rank`` features A x instead of x itself: the size of LoRA."""
+    """As :class:`FactoredSpline`, of ``rank`` features instead of x itself: the size of LoRA.
+
+    The features are A (x - mean), scaled to a mean square of 1 for each token. Activations have a large mean in
+    common, along which the features would leave any fixed grid as soon as A moves; there splines are constant and
+    learn nothing more.
+    """
+
+    mean: Tensor
 
     def __init__(self, inputs: int, outputs: int, rank: int, basis: Basis) -> None:
         super().__init__(inputs, outputs, rank, basis, features=rank)
         self.A = nn.Parameter(_drawn(rank, inputs, fan=inputs))
+        self.register_buffer("mean", torch.zeros(inputs))
 
     @staticmethod
     def count(inputs: int, outputs: int, rank: int, size: int) -> int:
         """A, U and V."""
         return rank * (inputs + outputs + size * rank)
 
+    @torch.no_grad()
+    def fit(self, mean: Tensor, deviation: Tensor) -> None:
+        """Take the mean; the features have a mean square of 1 whatever the deviation."""
+        self.mean.copy_(mean)
+        self.set_range(-WIDTH, WIDTH)
+
     def project(self, x: Tensor) -> Tensor:
-        """A x."""
-        return functional.linear(x.to(self.A.dtype), self.A)
+        """A (x - mean), scaled."""
+        # Not a matrix-vector product, whose last digits depend on where in memory the matrix lies.
+        centred = functional.linear(x.to(self.A.dtype), self.A, -(self.A * self.mean).sum(1))
+        return functional.rms_norm(centred.float(), centred.shape[-1:], eps=EPSILON)
 
 
 SPLINES: dict[str, type[Spline]] = {"full": FullSpline, "factored": FactoredSpline, "latent": LatentSpline}
