@@ -5,7 +5,7 @@ from peft import get_peft_model
 from knotwork import KanLoraConfig, UserError
 from knotwork.adapters.kan import fit_grid
 
-from .conftest import SPLINES, logits, small_base, training_steps
+from .conftest import logits, small_base, training_steps
 
 
 def inputs_of_the_mlp(base, batch, block=1):
