@@ -69,6 +69,10 @@ def test_other_settings_leave_training_alone(tidy, dvc):
     others = {
         "full.learning_rate": 0.01,
         "head.learning_rate": 0.01,
+        "kan.grid_size": 7,
+        "graph.heads": 2,
+        "graphs.edges": ["dependency"],
+        "graphs.control": "shuffled",
         "graphs.parser": "assets/other-parser",
         "train.epochs.quora": 7,
         "train.checkpoint_steps": 7,
@@ -82,13 +86,16 @@ def test_other_settings_leave_training_alone(tidy, dvc):
     assert outdated(tidy, dvc) & {"parse@sst", "evaluate@sst", "report"} == {"parse@sst", "evaluate@sst", "report"}
     assert TRAINING not in outdated(tidy, dvc)
     # Parses and graphs of an adapter without a graph are a marker that never changes.
-    assert ran(dvc(tidy, "repro", TRAINING).stdout) == ["identify", "parse@sst"]
+    assert ran(dvc(tidy, "repro", TRAINING).stdout) == ["identify", "parse@sst", "graphs@sst"]
 
 
 @pytest.mark.parametrize(
     "file, retrains",
     [
         ("src/knotwork/adapters/full/__init__.py", False),
+        ("src/knotwork/adapters/kan/layer.py", False),
+        ("src/knotwork/adapters/graph/layer.py", False),
+        ("src/knotwork/graphs/build.py", False),
         ("src/knotwork/report/build.py", False),
         ("src/knotwork/evaluation.py", False),
         ("src/knotwork/tasks/quora.py", False),
@@ -112,20 +119,46 @@ def test_deciding_settings_train_again(tidy, dvc, key, value):
     assert TRAINING in json.loads(dvc(tidy, "status", "--json", TRAINING).stdout)
 
 
-def test_lora_full_lora_trains_nothing_the_second_time(tidy, dvc):
+def there(folder, dvc, adapter):
+    """Another adapter by an experiment: gives what ran."""
+    before = json.loads((folder / "reports/sst/metrics.json").read_text())["trainable_parameters"]
+    names = ran(dvc(folder, "exp", "run", "-S", f"adapter={adapter}").stdout)
+    assert json.loads((folder / RUN).read_text())["adapter"] == adapter
+    difference = json.loads(dvc(folder, "metrics", "diff", "--json").stdout)["reports/sst/metrics.json"]
+    assert {"old", "new", "diff"} <= difference["accuracy"].keys()
+    assert difference["trainable_parameters"]["old"] == before
+    return names
+
+
+def and_back(folder, dvc):
+    """LoRA again, from the run cache."""
+    done = dvc(folder, "exp", "run", "-S", "adapter=lora").stdout
+    assert ran(done) == ["identify"]
+    assert f"Stage '{TRAINING}' is cached" in done
+
+
+@pytest.mark.parametrize("other", ["full", "kan"])
+def test_lora_other_lora_trains_nothing_the_second_time(tidy, dvc, other):
     first = (tidy / RUN).read_bytes()
     metrics = (tidy / "reports/sst/metrics.json").read_bytes()
-    full = dvc(tidy, "exp", "run", "-S", "adapter=full").stdout
-    assert TRAINING in ran(full)
-    assert json.loads((tidy / RUN).read_text())["adapter"] == "full"
-    difference = json.loads(dvc(tidy, "metrics", "diff", "--json").stdout)["reports/sst/metrics.json"]
-    assert {"old", "new", "diff"} <= difference["accuracy"].keys()
-    assert difference["trainable_parameters"]["diff"] > 0
-    back = dvc(tidy, "exp", "run", "-S", "adapter=lora").stdout
-    assert ran(back) == ["identify"]
-    assert f"Stage '{TRAINING}' is cached" in back
+    assert TRAINING in there(tidy, dvc, other)
+    and_back(tidy, dvc)
     assert (tidy / RUN).read_bytes() == first
     assert (tidy / "reports/sst/metrics.json").read_bytes() == metrics
+
+
+def test_what_a_graph_run_depends_on(tidy, dvc):
+    assert {"parse@sst", "graphs@sst", TRAINING} <= set(there(tidy, dvc, "graph"))
+    metrics = json.loads((tidy / "reports/sst/metrics.json").read_text())
+    assert metrics["graph_edges_per_token"] > metrics["graph_dependency_edges_per_token"] > 0
+    kept = (tidy / "params.yaml").read_bytes()
+    change(tidy / "params.yaml", {"graph.heads": 2})
+    assert outdated(tidy, dvc) & {"parse@sst", "graphs@sst", TRAINING} == {TRAINING}
+    (tidy / "params.yaml").write_bytes(kept)
+    change(tidy / "params.yaml", {"graphs.edges": ["dependency"]})
+    assert outdated(tidy, dvc) & {"parse@sst", "graphs@sst"} == {"graphs@sst"}
+    (tidy / "params.yaml").write_bytes(kept)
+    and_back(tidy, dvc)
 
 
 def test_another_seed_is_not_read(tidy, dvc):
