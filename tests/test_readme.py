@@ -133,7 +133,7 @@ def test_parameter_keys_exist() -> None:
 
 def test_knotwork_commands_are_accepted() -> None:
     commands = [words for words in SHELL if words[0].endswith("/knotwork")]
-    assert {words[1] for words in commands} == {"predict", "generate", "inspect"}
+    assert {words[1] for words in commands} == {"predict", "generate", "inspect", "compare"}
     for words in commands:
         cli._parser().parse_args(words[1:])
 
