@@ -1,0 +1,251 @@
+"""The figures of kan_questions.py, each drawn from its table alone."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from knotwork.report import labels, svg
+from knotwork.report.formats import count, percent
+from knotwork.report.names import ADAPTERS, TASKS
+
+WIDTH = 700  # px
+TOP, LEFT = 84, 40  # px: above the panels, and left of the first
+PANEL, TALL = 150, 210  # px: height of a panel
+CURVES = {"train_loss": "Training loss, nats", "selection_accuracy": "Selection accuracy, %"}
+PERCENT = FuncFormatter(lambda value, _: f"{100 * value:.3g}")
+PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
+POWER = FuncFormatter(lambda value, _: f"10{f'{math.log10(value):.0f}'.translate(SUPERSCRIPT)}")
+SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+TITLES = {
+    "blocks": "KAN-LoRA on single MLPs, beside LoRA on the same matrices",
+    "curves": "KAN-LoRA against LoRA, epoch by epoch",
+    "grid": "What more knots do to capacity and smoothness",
+    "memorise": "Memorising 64 training rows",
+}
+LOOKS = {
+    "LoRA": (svg.VERMILION, "--", "s"),
+    "LoRA on the MLPs": (svg.VERMILION, ":", "D"),
+    "KAN-LoRA": (svg.BLUE, "-", "o"),
+    "KAN-LoRA, latent": (svg.BLUE, "-", "o"),
+    "KAN-LoRA, factored": (svg.BLUE, ":", "D"),
+    "the paper’s KAN": (svg.INK, "-.", "^"),
+    "full fine-tuning": (svg.INK, "-.", "^"),
+}
+"""Colour, dash and marker of a variant: apart without colour too."""
+
+
+def draw(question: str, table: pd.DataFrame) -> tuple[Figure, str]:
+    """The figure of a question, and the same as the text of an SVG file."""
+    with mpl.rc_context(svg.STYLE):
+        figure, described = FIGURES[question](table)
+    alt = f"{TITLES[question]}. {described}"
+    return figure, svg.standalone(svg.to_svg(figure, f"kan-{question}", alt))
+
+
+def save_png(figure: Figure, path: Path) -> None:
+    """Write a figure as a bitmap of twice its size."""
+    figure.savefig(path, format="png", dpi=144, facecolor=svg.PAPER)
+
+
+def blocks(table: pd.DataFrame) -> tuple[Figure, str]:
+    """A column of panels a place: training loss above, selection accuracy below."""
+    places = list(table["place"].unique())
+    figure = _page("blocks", table, 2 * PANEL + 86, "At each place both train equally many parameters.")
+    gap, described = 18, []
+    width = (WIDTH - LEFT - 72 - gap * (len(places) - 1)) / len(places)
+    for row, (column, title) in enumerate(CURVES.items()):
+        top, first = TOP + 20 + row * (PANEL + 66), None
+        _text(figure, 0, top - 34, title, fontsize=11.5)
+        for place, name in enumerate(places):
+            here = table[table["place"] == name]
+            axes = _axes(figure, LEFT + place * (width + gap), top, width, PANEL, first)
+            first = first or axes
+            ends = [_line(axes, part, "epoch", column, adapter) for adapter, part in _adapters(here)]
+            where = "all MLPs" if name == "all" else f"{name} (block {here['blocks'].iloc[0]})"
+            axes.set_title(where, fontsize=10.5, color=svg.QUIET, pad=6)
+            axes.tick_params(labelleft=place == 0)
+            _by_epoch(axes, column)
+            axes.set_xlabel("epoch" if row else "")
+            if place == len(places) - 1:
+                labels.in_margin(axes, ends)
+        described.append(_courses(table, column, title))
+    return figure, " ".join(described)
+
+
+def curves(table: pd.DataFrame) -> tuple[Figure, str]:
+    """Training loss and selection accuracy by epoch, a line a variant and seed."""
+    verdicts = [f"{name}: {', '.join(part['stall'].unique())}" for name, part in _variants(table)]
+    figure = _page("curves", table, TALL, f"Stalled, by the detector? {'; '.join(verdicts)}.")
+    room, described = 118, []
+    width = WIDTH / 2 - LEFT - room
+    for place, (column, title) in enumerate(CURVES.items()):
+        axes = _axes(figure, LEFT + place * WIDTH / 2, TOP, width, TALL)
+        ends = [_line(axes, part, "epoch", column, name) for name, part in _variants(table)]
+        axes.set_title(title, x=-LEFT / width)
+        _by_epoch(axes, column)
+        labels.in_margin(axes, ends, leaders=True)
+        described.append(_courses(table, column, title))
+    return figure, " ".join(described)
+
+
+def grid(table: pd.DataFrame) -> tuple[Figure, str]:
+    """By intervals of the grid: dev accuracy with its interval, training loss, roughness, waves."""
+    figure = _page("grid", table, PANEL, "Ranks stay as they are, so finer grids have more parameters.")
+    sizes = sorted(table["grid_size"].unique())
+    means = table.groupby("grid_size").mean(numeric_only=True)
+    width = (WIDTH - 12) / 4 - LEFT
+    titles = {
+        "dev_accuracy": "Dev accuracy, %",
+        "train_loss": "Training loss, nats",
+        "roughness": "Roughness, mean ∫ f″²",
+        "waves": "Waves in the range",
+    }
+    for place, (column, title) in enumerate(titles.items()):
+        axes = _axes(figure, LEFT + place * (width + LEFT + 4), TOP, width, PANEL)
+        axes.set_xscale("log")
+        if column == "dev_accuracy":
+            axes.vlines(sizes, means["dev_accuracy_low"], means["dev_accuracy_high"], color=svg.BLUE, linewidth=2)
+            axes.yaxis.set_major_formatter(PERCENT)
+        if column in ("roughness", "waves"):
+            axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if column == "waves" else (1,), numticks=8))
+            axes.yaxis.set_minor_locator(NullLocator())
+            axes.yaxis.set_major_formatter(PLAIN if column == "waves" else POWER)
+        if column == "waves":
+            axes.plot(sizes, means["waves_drawn"], ":", color=svg.INK, linewidth=1.6)
+            axes.annotate("drawn", (0.1, 0.94), xycoords="axes fraction", va="top", color=svg.INK)
+            axes.annotate("learned", (0.1, 0.82), xycoords="axes fraction", va="top", color=svg.BLUE)
+        axes.plot(table["grid_size"], table[column], "o", color=svg.BLUE, markersize=4.5)
+        axes.plot(sizes, means[column], "-", color=svg.BLUE, linewidth=1.6)
+        axes.xaxis.set_major_locator(FixedLocator(sizes))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(PLAIN)
+        axes.set_title(title, x=-LEFT / width)
+        axes.set_xlabel("intervals of the grid")
+    described = [
+        f"{size} intervals: dev {percent(row['dev_accuracy'])}, training loss {row['train_loss']:.3f}, roughness "
+        f"{row['roughness']:.3g}, {row['waves']:.2f} waves ({row['waves_drawn']:.2f} as drawn)."
+        for size, row in means.iterrows()
+    ]
+    return figure, " ".join(described)
+
+
+def memorise(table: pd.DataFrame) -> tuple[Figure, str]:
+    """Training accuracy by step, and training and dev accuracy at the end."""
+    figure = _page("memorise", table, TALL, "At a constant learning rate, until 99 % are answered right.")
+    room, rim, described = 126, 14, []
+    width = (WIDTH - LEFT - room - rim - 24) / 2
+    axes = _axes(figure, LEFT, TOP, width, TALL)
+    axes.axhline(0.99, color=svg.QUIET, linewidth=1, linestyle=(0, (2, 3)))
+    for name, part in _variants(table):
+        _line(axes, part, "step", "train_accuracy", name)
+    axes.set_title("Training accuracy, %", x=-LEFT / width)
+    axes.set_xlabel("optimiser step")
+    axes.yaxis.set_major_formatter(PERCENT)
+    axes.set_xlim(left=0)
+    axes = _axes(figure, WIDTH - width - rim, TOP, width, TALL)
+    for place, (name, part) in enumerate(_variants(table)):
+        colour, _, marker = LOOKS[name]
+        last = part[part["kept"]]
+        train, dev = last["train_accuracy"].mean(), last["dev_accuracy"].mean()
+        low, high = last["dev_accuracy_low"].iloc[0], last["dev_accuracy_high"].iloc[0]
+        axes.plot([dev, train], [place, place], color=svg.RULE, linewidth=1.6, zorder=1)
+        axes.plot([low, high], [place, place], color=colour, linewidth=2)
+        axes.plot(dev, place, marker, color=colour, markersize=6)
+        axes.plot(train, place, marker, color=colour, markersize=6, markerfacecolor=svg.PAPER, clip_on=False)
+        reached = [count(step) if right >= 0.99 else f"> {count(step)}" for step, right in _ends(last)]
+        steps = f"{', '.join(reached)} steps"
+        for text, shift, ink in ((name, 8, colour), (steps, -6, svg.QUIET)):
+            axes.annotate(text, (0, place), (-room, shift), color=ink, va="center", **IN_POINTS)
+        described.append(f"{name}: {steps}, train {percent(train)}, dev {percent(dev)}.")
+    axes.set_yticks([])
+    axes.set_ylim(len(described) - 0.5, -0.5)
+    axes.grid(axis="x", color=svg.RULE, linewidth=0.8)
+    axes.set_xlim(0, 1)
+    axes.xaxis.set_major_formatter(PERCENT)
+    axes.set_title("Dev, with interval, and train (hollow), %", x=-room / width)
+    return figure, " ".join(described)
+
+
+FIGURES: dict[str, Callable[[pd.DataFrame], tuple[Figure, str]]] = {
+    "blocks": blocks,
+    "curves": curves,
+    "grid": grid,
+    "memorise": memorise,
+}
+IN_POINTS = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "annotation_clip": False}
+
+
+def _page(question: str, table: pd.DataFrame, height: float, note: str) -> Figure:
+    """An empty figure with its heading: the question, what it was asked on, and a note."""
+    figure = Figure(figsize=(WIDTH / 72, (TOP + height + 40) / 72))
+    rows, seeds = (table[name].unique() for name in ("rows", "seed"))
+    on = f"{TASKS[table['task'].iloc[0]]}, {count(rows[0])} training rows, seed{'s' * (len(seeds) > 1)} "
+    _text(figure, 0, 12, TITLES[question], fontsize=14)
+    _text(figure, 0, 34, f"{on}{', '.join(map(str, seeds))}. {note}", color=svg.QUIET)
+    return figure
+
+
+def _text(figure: Figure, left: float, top: float, text: str, **style: float | str) -> None:
+    """Text at a place in px from the upper left corner."""
+    figure.text(left / WIDTH, 1 - top / (figure.get_figheight() * 72), text, va="center", **style)
+
+
+def _axes(figure: Figure, left: float, top: float, width: float, height: float, like: Axes | None = None) -> Axes:
+    """Axes at a place in px from the upper left corner."""
+    whole = figure.get_figheight() * 72
+    place = (left / WIDTH, 1 - (top + height) / whole, width / WIDTH, height / whole)
+    axes = figure.add_axes(place, sharey=like)
+    axes.tick_params(length=0, which="both")
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="y", color=svg.RULE, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.margins(x=0.08, y=0.1)
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    return axes
+
+
+def _by_epoch(axes: Axes, column: str) -> None:
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if column == "selection_accuracy":
+        axes.yaxis.set_major_formatter(PERCENT)
+
+
+def _line(axes: Axes, rows: pd.DataFrame, x: str, y: str, name: str) -> tuple[str, float, float, str]:
+    """Draw a line a seed; gives the label of their end."""
+    colour, dash, marker = LOOKS[name]
+    for _, seed in rows.groupby("seed"):
+        axes.plot(seed[x], seed[y], dash, color=colour, linewidth=1.6)
+        shown = seed if len(seed) < 12 else seed.tail(1)
+        axes.plot(shown[x], shown[y], marker, color=colour, markersize=4.5)
+    last = rows.groupby("seed").tail(1)
+    return name, last[x].mean(), last[y].mean(), colour
+
+
+def _ends(last: pd.DataFrame) -> list[tuple[int, float]]:
+    """Steps and training accuracy where each seed ends."""
+    return list(zip(last["step"], last["train_accuracy"], strict=True))
+
+
+def _variants(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    return [(str(name), part) for name, part in table.groupby("variant", sort=False)]
+
+
+def _adapters(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    return [(ADAPTERS[str(name)], part) for name, part in table.groupby("adapter", sort=False)]
+
+
+def _courses(table: pd.DataFrame, column: str, title: str) -> str:
+    """Where each variant's line begins and ends."""
+    ends = []
+    for name, part in _variants(table):
+        by_epoch = part.groupby("epoch")[column].mean()
+        ends.append(f"{name} from {by_epoch.iloc[0]:.3f} to {by_epoch.iloc[-1]:.3f}")
+    return f"{title.partition(',')[0]}: {'; '.join(ends)}."
