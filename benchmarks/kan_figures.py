@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from knotwork.report import labels, svg
-from knotwork.report.formats import count, percent
+from knotwork.report.formats import count, percent, percent_interval
 from knotwork.report.names import ADAPTERS, TASKS
 
 WIDTH = 700  # px
@@ -28,6 +28,8 @@ TITLES = {
     "grid": "What more knots do to capacity and smoothness",
     "memorise": "Memorising 64 training rows",
 }
+KEPT = "of the epoch with the best selection accuracy"
+Label = tuple[str, float, float, str]
 LOOKS = {
     "LoRA": (svg.VERMILION, "--", "s"),
     "LoRA on the MLPs": (svg.VERMILION, ":", "D"),
@@ -54,24 +56,29 @@ def save_png(figure: Figure, path: Path) -> None:
 
 
 def blocks(table: pd.DataFrame) -> tuple[Figure, str]:
-    """A column of panels a place: training loss above, selection accuracy below."""
+    """A column of panels a place: training loss, selection accuracy, and dev accuracy of the kept epoch."""
     places = list(table["place"].unique())
-    figure = _page("blocks", table, 2 * PANEL + 86, "At each place both train equally many parameters.")
+    low, figure = 96, _page("blocks", table, 2 * PANEL + 266, "At each place both train equally many parameters.")
     gap, described = 18, []
     width = (WIDTH - LEFT - 72 - gap * (len(places) - 1)) / len(places)
-    for row, (column, title) in enumerate(CURVES.items()):
-        top, first = TOP + 20 + row * (PANEL + 66), None
+    for row, (column, title) in enumerate({**CURVES, "dev_accuracy": f"Dev accuracy, %, {KEPT}"}.items()):
+        top, first = TOP + 20 + row * (PANEL + 66) + 14 * (row == 2), None
         _text(figure, 0, top - 34, title, fontsize=11.5)
         for place, name in enumerate(places):
             here = table[table["place"] == name]
-            axes = _axes(figure, LEFT + place * (width + gap), top, width, PANEL, first)
+            dev = column == "dev_accuracy"
+            axes = _axes(figure, LEFT + place * (width + gap), top, width, low if dev else PANEL, first)
             first = first or axes
-            ends = [_line(axes, part, "epoch", column, adapter) for adapter, part in _adapters(here)]
+            draw_one = _whisker if dev else _line
+            ends = [draw_one(axes, part, "epoch", column, adapter) for adapter, part in _adapters(here)]
             where = "all MLPs" if name == "all" else f"{name} (block {here['blocks'].iloc[0]})"
             axes.set_title(where, fontsize=10.5, color=svg.QUIET, pad=6)
             axes.tick_params(labelleft=place == 0)
-            _by_epoch(axes, column)
-            axes.set_xlabel("epoch" if row else "")
+            if not dev:
+                _by_epoch(axes)
+                axes.set_xlabel("epoch" if row else "")
+            if column != "train_loss":
+                axes.yaxis.set_major_formatter(PERCENT)
             if place == len(places) - 1:
                 labels.in_margin(axes, ends)
         described.append(_courses(table, column, title))
@@ -79,18 +86,24 @@ def blocks(table: pd.DataFrame) -> tuple[Figure, str]:
 
 
 def curves(table: pd.DataFrame) -> tuple[Figure, str]:
-    """Training loss and selection accuracy by epoch, a line a variant and seed."""
-    verdicts = [f"{name}: {', '.join(part['stall'].unique())}" for name, part in _variants(table)]
-    figure = _page("curves", table, TALL, f"Stalled, by the detector? {'; '.join(verdicts)}.")
-    room, described = 118, []
-    width = WIDTH / 2 - LEFT - room
+    """Training loss and selection accuracy by epoch, a line a variant and seed; dev accuracy of the kept epoch."""
+    figure = _page("curves", table, TALL, f"Dev: {KEPT}.")
+    room, rim, described = 116, 8, []
+    width = (WIDTH - 2 * LEFT - room - rim - 44) / 3
     for place, (column, title) in enumerate(CURVES.items()):
-        axes = _axes(figure, LEFT + place * WIDTH / 2, TOP, width, TALL)
-        ends = [_line(axes, part, "epoch", column, name) for name, part in _variants(table)]
+        axes = _axes(figure, LEFT + place * (LEFT + width + 8), TOP, width, TALL)
+        for name, part in _variants(table):
+            _line(axes, part, "epoch", column, name)
         axes.set_title(title, x=-LEFT / width)
-        _by_epoch(axes, column)
-        labels.in_margin(axes, ends, leaders=True)
+        _by_epoch(axes)
+        if column != "train_loss":
+            axes.yaxis.set_major_formatter(PERCENT)
         described.append(_courses(table, column, title))
+    axes = _axes(figure, WIDTH - width - rim, TOP, width, TALL)
+    for place, (name, part) in enumerate(_variants(table)):
+        stall = ", ".join(part["stall"].unique())
+        described.append(_dumbbell(axes, place, name, part[part["kept"]], f"stall: {stall}", room))
+    _close_forest(axes, "Dev accuracy, %", room)
     return figure, " ".join(described)
 
 
@@ -138,7 +151,9 @@ def grid(table: pd.DataFrame) -> tuple[Figure, str]:
 
 def memorise(table: pd.DataFrame) -> tuple[Figure, str]:
     """Training accuracy by step, and training and dev accuracy at the end."""
-    figure = _page("memorise", table, TALL, "At a constant learning rate, until 99 % are answered right.")
+    figure = _page(
+        "memorise", table, TALL, "Until 99 % are right; LoRA and KAN-LoRA train equally many parameters."
+    )
     room, rim, described = 126, 14, []
     width = (WIDTH - LEFT - room - rim - 24) / 2
     axes = _axes(figure, LEFT, TOP, width, TALL)
@@ -151,25 +166,12 @@ def memorise(table: pd.DataFrame) -> tuple[Figure, str]:
     axes.set_xlim(left=0)
     axes = _axes(figure, WIDTH - width - rim, TOP, width, TALL)
     for place, (name, part) in enumerate(_variants(table)):
-        colour, _, marker = LOOKS[name]
         last = part[part["kept"]]
-        train, dev = last["train_accuracy"].mean(), last["dev_accuracy"].mean()
-        low, high = last["dev_accuracy_low"].iloc[0], last["dev_accuracy_high"].iloc[0]
-        axes.plot([dev, train], [place, place], color=svg.RULE, linewidth=1.6, zorder=1)
-        axes.plot([low, high], [place, place], color=colour, linewidth=2)
-        axes.plot(dev, place, marker, color=colour, markersize=6)
-        axes.plot(train, place, marker, color=colour, markersize=6, markerfacecolor=svg.PAPER, clip_on=False)
-        reached = [count(step) if right >= 0.99 else f"> {count(step)}" for step, right in _ends(last)]
-        steps = f"{', '.join(reached)} steps"
-        for text, shift, ink in ((name, 8, colour), (steps, -6, svg.QUIET)):
-            axes.annotate(text, (0, place), (-room, shift), color=ink, va="center", **IN_POINTS)
-        described.append(f"{name}: {steps}, train {percent(train)}, dev {percent(dev)}.")
-    axes.set_yticks([])
-    axes.set_ylim(len(described) - 0.5, -0.5)
-    axes.grid(axis="x", color=svg.RULE, linewidth=0.8)
+        ends = zip(last["step"], last["train_accuracy"], strict=True)
+        steps = ", ".join(count(step) if right >= 0.99 else f"> {count(step)}" for step, right in ends)
+        described.append(_dumbbell(axes, place, name, last, f"{steps} steps", room, last["train_accuracy"].mean()))
     axes.set_xlim(0, 1)
-    axes.xaxis.set_major_formatter(PERCENT)
-    axes.set_title("Dev, with interval, and train (hollow), %", x=-room / width)
+    _close_forest(axes, "Dev, with interval, and train (hollow), %", room)
     return figure, " ".join(described)
 
 
@@ -211,27 +213,57 @@ def _axes(figure: Figure, left: float, top: float, width: float, height: float, 
     return axes
 
 
-def _by_epoch(axes: Axes, column: str) -> None:
+def _by_epoch(axes: Axes) -> None:
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if column == "selection_accuracy":
-        axes.yaxis.set_major_formatter(PERCENT)
 
 
-def _line(axes: Axes, rows: pd.DataFrame, x: str, y: str, name: str) -> tuple[str, float, float, str]:
+def _line(axes: Axes, rows: pd.DataFrame, x: str, y: str, name: str) -> Label:
     """Draw a line a seed; gives the label of their end."""
     colour, dash, marker = LOOKS[name]
     for _, seed in rows.groupby("seed"):
         axes.plot(seed[x], seed[y], dash, color=colour, linewidth=1.6)
-        shown = seed if len(seed) < 12 else seed.tail(1)
+        shown = seed if x == "epoch" else seed.tail(1)
         axes.plot(shown[x], shown[y], marker, color=colour, markersize=4.5)
     last = rows.groupby("seed").tail(1)
     return name, last[x].mean(), last[y].mean(), colour
 
 
-def _ends(last: pd.DataFrame) -> list[tuple[int, float]]:
-    """Steps and training accuracy where each seed ends."""
-    return list(zip(last["step"], last["train_accuracy"], strict=True))
+def _whisker(axes: Axes, rows: pd.DataFrame, x: str, y: str, name: str) -> Label:
+    """Draw the mean of the kept epochs with its interval; gives its label."""
+    colour, _, marker = LOOKS[name]
+    kept = rows[rows["kept"]]
+    place, value = list(LOOKS).index(name), kept[y].mean()
+    axes.vlines(place, kept[f"{y}_low"].iloc[0], kept[f"{y}_high"].iloc[0], color=colour, linewidth=2)
+    axes.plot(place, value, marker, color=colour, markersize=6)
+    axes.set_xticks([])
+    axes.margins(x=0.6)
+    return name, place, value, colour
+
+
+def _dumbbell(
+    axes: Axes, place: int, name: str, kept: pd.DataFrame, note: str, room: float, train: float | None = None
+) -> str:
+    """Draw a row of a forest: dev accuracy with its interval, and where it is given training accuracy."""
+    colour, _, marker = LOOKS[name]
+    dev, low, high = (kept[f"dev_accuracy{end}"].mean() for end in ("", "_low", "_high"))
+    if train is not None:
+        axes.plot([dev, train], [place, place], color=svg.RULE, linewidth=1.6, zorder=1)
+        axes.plot(train, place, marker, color=colour, markersize=6, markerfacecolor=svg.PAPER, clip_on=False)
+    axes.plot([low, high], [place, place], color=colour, linewidth=2)
+    axes.plot(dev, place, marker, color=colour, markersize=6)
+    for text, shift, ink in ((name, 8, colour), (note, -6, svg.QUIET)):
+        axes.annotate(text, (0, place), (-room, shift), color=ink, va="center", **IN_POINTS)
+    both = "" if train is None else f"train {percent(train)}, "
+    return f"{name}: {note}, {both}dev {percent(dev)} ({percent_interval(low, high)})."
+
+
+def _close_forest(axes: Axes, title: str, room: float) -> None:
+    axes.set_yticks([])
+    axes.set_ylim(axes.dataLim.y1 + 0.5, axes.dataLim.y0 - 0.5)
+    axes.grid(axis="x", color=svg.RULE, linewidth=0.8)
+    axes.xaxis.set_major_formatter(PERCENT)
+    axes.set_title(title, x=-room / (axes.get_position().width * WIDTH))
 
 
 def _variants(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
@@ -246,6 +278,7 @@ def _courses(table: pd.DataFrame, column: str, title: str) -> str:
     """Where each variant's line begins and ends."""
     ends = []
     for name, part in _variants(table):
-        by_epoch = part.groupby("epoch")[column].mean()
-        ends.append(f"{name} from {by_epoch.iloc[0]:.3f} to {by_epoch.iloc[-1]:.3f}")
+        means = part.dropna(subset=column).groupby("epoch")[column].mean()
+        values = [f"{value:.3f}" for value in (means.iloc[0], means.iloc[-1])]
+        ends.append(f"{name} {values[0]}" if len(means) == 1 else f"{name} from {values[0]} to {values[1]}")
     return f"{title.partition(',')[0]}: {'; '.join(ends)}."

@@ -13,19 +13,20 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+import knotwork
 from knotwork import adapters, models, tasks
 from knotwork.adapters.adapter import Setup
 from knotwork.answers import Answer, answer_for, losses
 from knotwork.corpora.select import cap
 from knotwork.encoding import Example, encode
 from knotwork.errors import UserError
-from knotwork.files import read_json, sha256, write_json
+from knotwork.files import digest, read_json, sha256, write_json
 from knotwork.identity import base_folder
 from knotwork.inference import score
 from knotwork.params import Params
 from knotwork.runs import Run, load_run
 from knotwork.training.batches import LengthBatches
-from knotwork.training.checkpoints import ROOT, run_key
+from knotwork.training.checkpoints import ROOT
 from knotwork.training.run import selection_figures, train_run
 
 DATA = Path("data")
@@ -50,10 +51,10 @@ class Trial:
 
 def remembered(trial: Callable[[Params, str, int], Trial], params: Params, task: str, seed: int) -> Trial:
     """A trial, or what an interrupted command left of the same: one with the same parameters, data and code."""
-    own = [sha256(file) for file in (Path(__file__), Path(kan_roughness.__file__))]
-    data = [sha256(file) for file in sorted((DATA / "raw" / task).glob("*"))]
-    base = read_json(DATA / "identity/base.json")["sha256"]
-    key = run_key({"trial": [trial.__name__, params.model_dump(mode="json"), task, seed, base, data, own]})
+    code = [Path(__file__), Path(kan_roughness.__file__), *sorted(Path(knotwork.__file__).parent.rglob("*.py"))]
+    files = [*code, *sorted((DATA / "raw" / task).glob("*")), DATA / "identity/base.json"]
+    decisive = [trial.__name__, params.model_dump(mode="json"), task, seed]
+    key = digest([decisive, [sha256(file) for file in files if file.is_file()]])
     file = MEMORY / f"{key}.json"
     if file.is_file():
         return Trial(**read_json(file))

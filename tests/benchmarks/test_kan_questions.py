@@ -173,6 +173,26 @@ def test_memorising_stops_when_all_is_right_or_the_passes_are_over(project, monk
     assert card["results"][-1]["per_seed"][0]["steps"] is not None  # all weights learn them by heart
 
 
+def test_an_interrupted_question_goes_on_where_it_was(project, monkeypatch):
+    trained, train = [], kan_trials.train_run
+
+    def stops_at_the_third(params, *arguments):
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        trained.append(params)
+        train(params, *arguments)
+
+    monkeypatch.setattr(kan_questions, "GRID_SIZES", (2, 3, 5))
+    monkeypatch.setattr(kan_trials, "train_run", stops_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        ask(monkeypatch, "grid", "--rows", 16)
+    trained.clear()
+    ask(monkeypatch, "grid", "--rows", 16)
+    assert [params.kan.grid_size for params in trained] == [5]
+    assert list(answered("grid")[0]["grid_size"]) == [2, 3, 5]
+    assert not kan_trials.MEMORY.exists()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
