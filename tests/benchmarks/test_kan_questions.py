@@ -189,7 +189,9 @@ def test_an_interrupted_question_goes_on_where_it_was(project, monkeypatch):
     trained.clear()
     ask(monkeypatch, "grid", "--rows", 16)
     assert [params.kan.grid_size for params in trained] == [5]
-    assert list(answered("grid")[0]["grid_size"]) == [2, 3, 5]
+    table, _ = answered("grid")
+    assert list(table["grid_size"]) == [2, 3, 5]
+    assert list(table)[-8:] == ["train_loss", "roughness", "waves", "waves_drawn", *DEV]
     assert not kan_trials.MEMORY.exists()
 
 

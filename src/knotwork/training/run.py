@@ -122,7 +122,8 @@ def train_run(params: Params, task_name: str, seed: int, data: Path, destination
     task, adapter = tasks.get(task_name), adapters.get(params.adapter)
     raw, graphs = data / "raw" / task_name, data / "graphs" / task_name
     identity = read_json(data / "identity/base.json")
-    files, graph_files = _hashes(raw), _hashes(graphs)
+    files = _hashes(raw)
+    graph_files = _hashes(graphs) if params.uses_graphs else {}
     folder = base_folder(params.base.path, params.base.revision)
     tokenizer = models.load_tokenizer(folder)
     answer = answer_for(task, getattr(params.answer, task_name), tokenizer)
