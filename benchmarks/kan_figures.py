@@ -15,7 +15,7 @@ from knotwork.report.formats import count, percent, percent_interval
 from knotwork.report.names import ADAPTERS, TASKS
 
 WIDTH = 700  # px
-TOP, LEFT = 84, 40  # px: above the panels, and left of the first
+TOP, LEFT = 100, 40  # px: above the panels, and left of the first
 PANEL, TALL = 150, 210  # px: height of a panel
 CURVES = {"train_loss": "Training loss, nats", "selection_accuracy": "Selection accuracy, %"}
 PERCENT = FuncFormatter(lambda value, _: f"{100 * value:.3g}")
@@ -30,6 +30,7 @@ TITLES = {
 }
 KEPT = "of the epoch with the best selection accuracy"
 Label = tuple[str, float, float, str]
+IN_POINTS = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "annotation_clip": False}
 LOOKS = {
     "LoRA": (svg.VERMILION, "--", "s"),
     "LoRA on the MLPs": (svg.VERMILION, ":", "D"),
@@ -58,7 +59,7 @@ def save_png(figure: Figure, path: Path) -> None:
 def blocks(table: pd.DataFrame) -> tuple[Figure, str]:
     """A column of panels a place: training loss, selection accuracy, and dev accuracy of the kept epoch."""
     places = list(table["place"].unique())
-    low, figure = 96, _page("blocks", table, 2 * PANEL + 266, "At each place both train equally many parameters.")
+    low, figure = 96, _page("blocks", table, 2 * PANEL + 266, "At each place both train equally many parameters")
     gap, described = 18, []
     width = (WIDTH - LEFT - 72 - gap * (len(places) - 1)) / len(places)
     for row, (column, title) in enumerate({**CURVES, "dev_accuracy": f"Dev accuracy, %, {KEPT}"}.items()):
@@ -87,7 +88,7 @@ def blocks(table: pd.DataFrame) -> tuple[Figure, str]:
 
 def curves(table: pd.DataFrame) -> tuple[Figure, str]:
     """Training loss and selection accuracy by epoch, a line a variant and seed; dev accuracy of the kept epoch."""
-    figure = _page("curves", table, TALL, f"Dev: {KEPT}.")
+    figure = _page("curves", table, TALL, f"Dev accuracy is {KEPT}")
     room, rim, described = 116, 8, []
     width = (WIDTH - 2 * LEFT - room - rim - 44) / 3
     for place, (column, title) in enumerate(CURVES.items()):
@@ -102,14 +103,15 @@ def curves(table: pd.DataFrame) -> tuple[Figure, str]:
     axes = _axes(figure, WIDTH - width - rim, TOP, width, TALL)
     for place, (name, part) in enumerate(_variants(table)):
         stall = ", ".join(part["stall"].unique())
-        described.append(_dumbbell(axes, place, name, part[part["kept"]], f"stall: {stall}", room))
+        described.append(_forest_row(axes, place, name, part[part["kept"]], f"stall: {stall}", room))
     _close_forest(axes, "Dev accuracy, %", room)
     return figure, " ".join(described)
 
 
 def grid(table: pd.DataFrame) -> tuple[Figure, str]:
     """By intervals of the grid: dev accuracy with its interval, training loss, roughness, waves."""
-    figure = _page("grid", table, PANEL, "Ranks stay as they are, so finer grids have more parameters.")
+    note = "Ranks are fixed. Waves: periods of the sine that is as rough for its size; drawn: before training"
+    figure = _page("grid", table, PANEL, note)
     sizes = sorted(table["grid_size"].unique())
     means = table.groupby("grid_size").mean(numeric_only=True)
     width = (WIDTH - 12) / 4 - LEFT
@@ -130,12 +132,15 @@ def grid(table: pd.DataFrame) -> tuple[Figure, str]:
             axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if column == "waves" else (1,), numticks=8))
             axes.yaxis.set_minor_locator(NullLocator())
             axes.yaxis.set_major_formatter(PLAIN if column == "waves" else POWER)
-        if column == "waves":
-            axes.plot(sizes, means["waves_drawn"], ":", color=svg.INK, linewidth=1.6)
-            axes.annotate("drawn", (0.1, 0.94), xycoords="axes fraction", va="top", color=svg.INK)
-            axes.annotate("learned", (0.1, 0.82), xycoords="axes fraction", va="top", color=svg.BLUE)
         axes.plot(table["grid_size"], table[column], "o", color=svg.BLUE, markersize=4.5)
-        axes.plot(sizes, means[column], "-", color=svg.BLUE, linewidth=1.6)
+        axes.plot(sizes, means[column], "-", color=svg.BLUE, linewidth=1.6, label="learned")
+        if column == "train_loss":
+            _widen(axes, 0.05)
+        if column == "waves":
+            axes.plot(
+                sizes, means["waves_drawn"], linestyle=(0, (1, 2)), color=svg.INK, linewidth=1.6, label="drawn"
+            )
+            axes.legend(loc="upper left", frameon=False, borderpad=0, handlelength=1.4, labelcolor="linecolor")
         axes.xaxis.set_major_locator(FixedLocator(sizes))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(PLAIN)
@@ -151,9 +156,7 @@ def grid(table: pd.DataFrame) -> tuple[Figure, str]:
 
 def memorise(table: pd.DataFrame) -> tuple[Figure, str]:
     """Training accuracy by step, and training and dev accuracy at the end."""
-    figure = _page(
-        "memorise", table, TALL, "Until 99 % are right; LoRA and KAN-LoRA train equally many parameters."
-    )
+    figure = _page("memorise", table, TALL, "Until 99 % are right; LoRA and KAN-LoRA train equally many parameters")
     room, rim, described = 126, 14, []
     width = (WIDTH - LEFT - room - rim - 24) / 2
     axes = _axes(figure, LEFT, TOP, width, TALL)
@@ -169,7 +172,9 @@ def memorise(table: pd.DataFrame) -> tuple[Figure, str]:
         last = part[part["kept"]]
         ends = zip(last["step"], last["train_accuracy"], strict=True)
         steps = ", ".join(count(step) if right >= 0.99 else f"> {count(step)}" for step, right in ends)
-        described.append(_dumbbell(axes, place, name, last, f"{steps} steps", room, last["train_accuracy"].mean()))
+        described.append(
+            _forest_row(axes, place, name, last, f"{steps} steps", room, last["train_accuracy"].mean())
+        )
     axes.set_xlim(0, 1)
     _close_forest(axes, "Dev, with interval, and train (hollow), %", room)
     return figure, " ".join(described)
@@ -181,7 +186,6 @@ FIGURES: dict[str, Callable[[pd.DataFrame], tuple[Figure, str]]] = {
     "grid": grid,
     "memorise": memorise,
 }
-IN_POINTS = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "annotation_clip": False}
 
 
 def _page(question: str, table: pd.DataFrame, height: float, note: str) -> Figure:
@@ -190,7 +194,8 @@ def _page(question: str, table: pd.DataFrame, height: float, note: str) -> Figur
     rows, seeds = (table[name].unique() for name in ("rows", "seed"))
     on = f"{TASKS[table['task'].iloc[0]]}, {count(rows[0])} training rows, seed{'s' * (len(seeds) > 1)} "
     _text(figure, 0, 12, TITLES[question], fontsize=14)
-    _text(figure, 0, 34, f"{on}{', '.join(map(str, seeds))}. {note}", color=svg.QUIET)
+    _text(figure, 0, 35, f"{on}{', '.join(map(str, seeds))}", color=svg.QUIET)
+    _text(figure, 0, 51, note, color=svg.QUIET)
     return figure
 
 
@@ -211,6 +216,13 @@ def _axes(figure: Figure, left: float, top: float, width: float, height: float, 
     axes.margins(x=0.08, y=0.1)
     axes.yaxis.set_major_locator(MaxNLocator(5))
     return axes
+
+
+def _widen(axes: Axes, least: float) -> None:
+    """Let the vertical axis span at least so much: small changes must not look like a cliff."""
+    low, high = axes.get_ylim()
+    missing = max(least - (high - low), 0) / 2
+    axes.set_ylim(low - missing, high + missing)
 
 
 def _by_epoch(axes: Axes) -> None:
@@ -241,7 +253,7 @@ def _whisker(axes: Axes, rows: pd.DataFrame, x: str, y: str, name: str) -> Label
     return name, place, value, colour
 
 
-def _dumbbell(
+def _forest_row(
     axes: Axes, place: int, name: str, kept: pd.DataFrame, note: str, room: float, train: float | None = None
 ) -> str:
     """Draw a row of a forest: dev accuracy with its interval, and where it is given training accuracy."""
