@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from huggingface_hub.errors import (
     LocalEntryNotFoundError,
     OfflineModeIsEnabled,
@@ -45,6 +46,17 @@ def test_identity_of_the_base(tiny_base):
     assert identity["parameters"] == sum(p.numel() for p in GPT2LMHeadModel.from_pretrained(tiny_base).parameters())
     assert identity["config"]["model_type"] == "gpt2"
     assert {"model.safetensors", "config.json", "tokenizer.json"} <= identity["files"].keys()
+
+
+def test_masks_in_the_hub_s_files_are_no_parameters(base):
+    from safetensors.torch import load_file, save_file
+
+    expected = base_identity(str(base), None)["parameters"]
+    file = base / "model.safetensors"
+    # As the hub's GPT-2 has it: names without the prefix, and the causal mask of every block.
+    weights = {name.removeprefix("transformer."): value for name, value in load_file(file).items()}
+    save_file(weights | {"h.0.attn.bias": torch.ones(1, 1, 512, 512)}, file, metadata={"format": "pt"})
+    assert base_identity(str(base), None)["parameters"] == expected
 
 
 def test_identity_follows_content_not_place(base, tiny_base):

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ FILES_OF_A_BASE = [
     "special_tokens_map.json",
 ]
 ARCHITECTURES = ("gpt2",)
+MASKS = (".attn.bias", ".attn.masked_bias")
 
 
 def base_folder(path: str, revision: str | None) -> Path:
@@ -203,11 +205,9 @@ def _header(file: Path) -> dict[str, Any]:
 
 
 def _parameters(file: Path) -> int:
-    shapes = (entry["shape"] for name, entry in _header(file).items() if name != "__metadata__")
-    total = 0
-    for shape in shapes:
-        count = 1
-        for size in shape:
-            count *= size
-        total += count
-    return total
+    """Parameters in a file; the hub's GPT-2 also stores the causal masks of its blocks."""
+    return sum(
+        math.prod(entry["shape"])
+        for name, entry in _header(file).items()
+        if name != "__metadata__" and not name.endswith(MASKS)
+    )

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from safetensors.torch import save_file
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from knotwork import load_run
@@ -100,7 +101,12 @@ def project(tmp_path_factory, address):
     torch.manual_seed(0)
     config = GPT2Config(n_layer=2, vocab_size=vocabulary, bos_token_id=0, eos_token_id=0)
     assert (config.n_embd, config.n_head, config.n_positions) == (768, 12, 1024)
-    GPT2LMHeadModel(config).save_pretrained(base)
+    model = GPT2LMHeadModel(config)
+    model.save_pretrained(base)
+    # The hub's file has names without the prefix, and the causal mask of every block.
+    weights = {name: value.contiguous() for name, value in model.transformer.state_dict().items()}
+    masks = {f"h.{block}.attn.bias": torch.ones(1, 1, 1024, 1024).tril() for block in range(config.n_layer)}
+    save_file(weights | masks, base / "model.safetensors", metadata={"format": "pt"})
     where, served = address
     files = {
         split: {"path": name, "sha256": hashlib.sha256((served / name).read_bytes()).hexdigest()}
@@ -123,7 +129,8 @@ def test_download_and_training(project, execute, monkeypatch):
     stage(execute, project, "identify")
     identity = read_json(project / "data/identity/base.json")
     assert identity["config"]["n_embd"] == 768
-    assert identity["parameters"] > 20e6
+    # Embeddings of 8,192 tokens and 1,024 positions, and two blocks.
+    assert identity["parameters"] == 768 * (8192 + 1024) + 2 * 7_087_872 + 2 * 768
     stage(execute, project, "download", "sst")
     stage(execute, project, "train", "sst", "1")
     monkeypatch.chdir(project)
