@@ -61,10 +61,6 @@ def settings(words: list[str]) -> list[str]:
     return [value for flag, value in pairwise(words) if flag == "-S"]
 
 
-def recipe(name: str) -> list[str]:
-    return settings((REPOSITORY / "recipes" / name).read_text(encoding="utf-8").split())
-
-
 RECIPES = sorted(path.name for path in (REPOSITORY / "recipes").iterdir())
 
 
@@ -79,14 +75,6 @@ def test_make_targets_exist() -> None:
 
 def test_all_recipes_are_in_the_table() -> None:
     assert re.findall(r"^\| `([\w-]+)` \| (?:embedded|GPT-2)", README, re.MULTILINE) == RECIPES
-
-
-@pytest.mark.parametrize("name", RECIPES)
-def test_recipe_gives_valid_parameters(name: str) -> None:
-    values = committed()
-    for setting in recipe(name):
-        change(values, setting)
-    Params.model_validate(values)
 
 
 def test_dvc_commands_are_known_to_dvc() -> None:

@@ -11,65 +11,17 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from dvc.utils.hydra import apply_overrides
 from safetensors.torch import save_file
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from knotwork import load_run
-from knotwork.corpora import manifest
 from knotwork.files import read_json
-from knotwork.params import TASKS, load_params
+from knotwork.params import TASKS
 
 from .conftest import REPOSITORY, change, copy_project
 
-RECIPES = sorted(path.name for path in (REPOSITORY / "recipes").iterdir())
 FILES = {"train": "ids-sst-train.csv", "dev": "ids-sst-dev.csv", "test": "ids-sst-test-student.csv"}
-
-
-def settings(recipe):
-    """The changes that a recipe makes, as ``dvc exp run`` reads them: words, -S key=value, values in YAML."""
-    words = shlex.split((REPOSITORY / "recipes" / recipe).read_text(encoding="utf-8"))
-    assert words[::2] == ["-S"] * (len(words) // 2)
-    pairs = [word.split("=", 1) for word in words[1::2]]
-    assert len({key for key, _ in pairs}) == len(pairs), "a key stands twice"
-    # PyYAML takes 1e-5 for a text; DVC does not.
-    return {key: float(value) if value == "1e-5" else yaml.safe_load(value) for key, value in pairs}
-
-
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_recipes_fit_the_parameters(recipe, tmp_path):
-    """Every key exists and every value is allowed."""
-    file = tmp_path / "params.yaml"
-    shutil.copyfile(REPOSITORY / "params.yaml", file)
-    change(file, settings(recipe))
-    params = load_params(file)
-    assert set(manifest.load(params.corpus.manifest).tasks) >= set(params.tasks)
-    hub = not (REPOSITORY / params.base.path).is_dir()
-    assert (params.base.revision is not None) == hub
-
-
-def test_dvc_reads_a_recipe(tmp_path):
-    """DVC's own reader of -S takes the same values from the file."""
-    from dvc.utils.hydra import apply_overrides
-
-    for recipe in RECIPES:
-        file = tmp_path / "params.yaml"
-        shutil.copyfile(REPOSITORY / "params.yaml", file)
-        apply_overrides(file, shlex.split((REPOSITORY / "recipes" / recipe).read_text(encoding="utf-8"))[1::2])
-        values = load_params(file).model_dump()
-        for key, value in settings(recipe).items():
-            found = values
-            for part in key.split("."):
-                found = found[part]
-            assert found == value, key
-
-
-def test_the_paper_s_settings():
-    """Rank 32, dropout 0.1, learning rate 1e-5, weight decay 0.2, the epoch chosen on dev."""
-    paper = settings("paper")
-    assert (paper["lora.r"], paper["lora.dropout"]) == (32, 0.1)
-    assert paper["lora.learning_rate"] == 1e-5
-    assert paper["train.optimizer.weight_decay"] == 0.2
-    assert paper["train.selection"] == "dev"
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -116,7 +68,9 @@ def project(tmp_path_factory, address):
     (folder / "served.yaml").write_text(yaml.safe_dump(own), encoding="utf-8")
     short = {f"train.epochs.{task}": 1 for task in TASKS}
     here = {"corpus.manifest": "served.yaml", "base.path": "gpt2", "base.revision": None}
-    change(folder / "params.yaml", settings("paper") | short | here)
+    recipe = shlex.split((folder / "recipes/paper").read_text(encoding="utf-8"))
+    apply_overrides(folder / "params.yaml", recipe[1::2])
+    change(folder / "params.yaml", short | here)
     return folder
 
 
