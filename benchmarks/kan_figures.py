@@ -1,4 +1,4 @@
-"""The figures of kan_questions.py, each drawn from its table alone."""
+"""The figures of kan_questions.py and kan_tuning.py, each drawn from its table alone."""
 
 import math
 from collections.abc import Callable
@@ -27,6 +27,7 @@ TITLES = {
     "curves": "KAN-LoRA against LoRA, epoch by epoch",
     "grid": "What more knots do to capacity and smoothness",
     "memorise": "Memorising 64 training rows",
+    "tuning": "LoRA and KAN-LoRA of equal size, each at its best learning rate",
 }
 KEPT = "of the epoch with the best selection accuracy"
 Label = tuple[str, float, float, str]
@@ -180,11 +181,52 @@ def memorise(table: pd.DataFrame) -> tuple[Figure, str]:
     return figure, " ".join(described)
 
 
+def tuning(table: pd.DataFrame) -> tuple[Figure, str]:
+    """A column a budget: selection accuracy by learning rate, and dev accuracy at the chosen rate."""
+    low, gap, described = 96, 34, []
+    figure = _page(
+        "tuning", table, PANEL + low + 80, "The selection split chose epoch and rate (ringed), by one seed"
+    )
+    budgets = list(table["budget"].unique())
+    width = (WIDTH - LEFT - 72 - gap * (len(budgets) - 1)) / len(budgets)
+    seeds, first = table["seed"].unique(), table["seed"].iloc[0]
+    titles = ("Selection accuracy, %, by learning rate", f"Dev accuracy, %, {len(seeds)} seeds, with interval")
+    tops, like = (TOP + 20, TOP + 20 + PANEL + 80), [None, None]
+    for title, top in zip(titles, tops, strict=True):
+        _text(figure, 0, top - 34, title, fontsize=11.5)
+    for place, budget in enumerate(budgets):
+        here = table[(table["budget"] == budget) & table["kept"]]
+        ends = []
+        for row, (top, height) in enumerate(zip(tops, (PANEL, low), strict=True)):
+            axes = _axes(figure, LEFT + place * (width + gap), top, width, height, like[row])
+            like[row] = like[row] or axes
+            axes.set_title(f"size of {budget}", fontsize=10.5, color=svg.QUIET, pad=6)
+            axes.yaxis.set_major_formatter(PERCENT)
+            axes.tick_params(labelleft=place == 0)
+            if row == 0:
+                axes.set_xscale("log")
+                for name, part in _adapters(here[here["seed"] == first]):
+                    ends.append(_line(axes, part, "learning_rate", "selection_accuracy", name))
+                    best = part[part["chosen"]]
+                    ring = {"markersize": 10, "markerfacecolor": "none", "color": LOOKS[name][0]}
+                    axes.plot(best["learning_rate"], best["selection_accuracy"], "o", **ring)
+                axes.xaxis.set_major_locator(FixedLocator(sorted(here["learning_rate"].unique())))
+                axes.xaxis.set_minor_locator(NullLocator())
+                axes.xaxis.set_major_formatter(PLAIN)
+            else:
+                ends = [_whisker(axes, part, "epoch", "dev_accuracy", name) for name, part in _adapters(here)]
+            if place == len(budgets) - 1:
+                labels.in_margin(axes, ends)
+        described += [_tuned(f"{name}, size of {budget}", part, first) for name, part in _adapters(here)]
+    return figure, " ".join(described)
+
+
 FIGURES: dict[str, Callable[[pd.DataFrame], tuple[Figure, str]]] = {
     "blocks": blocks,
     "curves": curves,
     "grid": grid,
     "memorise": memorise,
+    "tuning": tuning,
 }
 
 
@@ -235,7 +277,7 @@ def _line(axes: Axes, rows: pd.DataFrame, x: str, y: str, name: str) -> Label:
     colour, dash, marker = LOOKS[name]
     for _, seed in rows.groupby("seed"):
         axes.plot(seed[x], seed[y], dash, color=colour, linewidth=1.6)
-        shown = seed if x == "epoch" else seed.tail(1)
+        shown = seed.tail(1) if x == "step" else seed
         axes.plot(shown[x], shown[y], marker, color=colour, markersize=4.5)
     last = rows.groupby("seed").tail(1)
     return name, last[x].mean(), last[y].mean(), colour
@@ -284,6 +326,20 @@ def _variants(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 def _adapters(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     return [(ADAPTERS[str(name)], part) for name, part in table.groupby("adapter", sort=False)]
+
+
+def _tuned(name: str, kept: pd.DataFrame, first: int) -> str:
+    """The trials of an adapter at a budget, and how the chosen rate did on dev."""
+    trials = ", ".join(
+        f"{row.learning_rate:g}: {percent(row.selection_accuracy)}"
+        for row in kept[kept["seed"] == first].itertuples()
+    )
+    dev = kept[kept["chosen"]]
+    interval = percent_interval(dev["dev_accuracy_low"].iloc[0], dev["dev_accuracy_high"].iloc[0])
+    rate = dev["learning_rate"].iloc[0]
+    return (
+        f"{name}: selection by rate {trials}; dev at {rate:g} {percent(dev['dev_accuracy'].mean())} ({interval})."
+    )
 
 
 def _courses(table: pd.DataFrame, column: str, title: str) -> str:

@@ -16,7 +16,7 @@ interrupted command, given again, goes on where it was.
 
 import argparse
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,9 @@ def main() -> None:
         points += rows
         results.append(result)
         print(line(result), flush=True)
-    write(arguments, params, pd.DataFrame(points), results)
+    options = ("task", "rows", "epochs", "seeds", "learning_rate")
+    given = command(f"kan_questions.py {arguments.question}", arguments, options)
+    write(arguments, given, params, pd.DataFrame(points), results)
     forget()
 
 
@@ -254,17 +256,21 @@ def line(result: dict[str, Any]) -> str:
     return f"{result['variant']}: {'; '.join(parts)}; dev {percent(result['dev_accuracy'])} ({interval})"
 
 
-def write(arguments: argparse.Namespace, params: Params, table: pd.DataFrame, results: Rows) -> None:
-    """The table, the figure and the card."""
+def command(script: str, arguments: argparse.Namespace, options: Sequence[str]) -> str:
+    """The command line as one would give it again."""
+    given = {key: getattr(arguments, key) for key in options if getattr(arguments, key) is not None}
+    words = [f"--{key.replace('_', '-')} {_words(value)}" for key, value in given.items()]
+    return " ".join([f"python benchmarks/{script}", *words])
+
+
+def write(arguments: argparse.Namespace, given: str, params: Params, table: pd.DataFrame, results: Rows) -> None:
+    """The table, the figure and the card, which names the command as it was given."""
     question, out = arguments.question, arguments.out
     base = read_json(DATA / "identity/base.json")
     raw = DATA / "raw" / arguments.task
-    options = ("task", "rows", "epochs", "seeds", "learning_rate")
-    given = {key: getattr(arguments, key) for key in options if getattr(arguments, key) is not None}
-    words = [f"--{key.replace('_', '-')} {_words(value)}" for key, value in given.items()]
     card = {
         "question": question,
-        "command": " ".join(["python benchmarks/kan_questions.py", question, *words]),
+        "command": given,
         "created": pd.Timestamp.now("UTC").isoformat(timespec="seconds"),
         **commit(),
         "base": {key: base[key] for key in ("name", "revision", "sha256", "parameters")},

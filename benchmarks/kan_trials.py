@@ -52,16 +52,19 @@ class Trial:
 
 def remembered(trial: Callable[[Params, str, int], Trial], params: Params, task: str, seed: int) -> Trial:
     """A trial, or what an interrupted command left of the same: one with the same parameters, data and code."""
-    code = [Path(__file__), Path(kan_roughness.__file__), *sorted(Path(knotwork.__file__).parent.rglob("*.py"))]
-    files = [*code, *sorted((DATA / "raw" / task).glob("*")), DATA / "identity/base.json"]
-    decisive = [trial.__name__, params.model_dump(mode="json"), task, seed]
-    key = digest([decisive, [sha256(file) for file in files if file.is_file()]])
-    file = MEMORY / f"{key}.json"
+    file = MEMORY / f"{key_of([trial.__name__, params.model_dump(mode='json'), task, seed], task)}.json"
     if file.is_file():
         return Trial(**read_json(file))
     done = trial(params, task, seed)
     write_text(file, json.dumps(asdict(done)))  # keys in their order, which is that of the table's columns
     return done
+
+
+def key_of(decisive: list[Any], task: str) -> str:
+    """Hash of what decides a trial: what is given, the task's data, the base and the code."""
+    code = [Path(__file__), Path(kan_roughness.__file__), *sorted(Path(knotwork.__file__).parent.rglob("*.py"))]
+    files = [*code, *sorted((DATA / "raw" / task).glob("*")), DATA / "identity/base.json"]
+    return digest([decisive, [sha256(file) for file in files if file.is_file()]])
 
 
 def forget() -> None:
@@ -77,7 +80,7 @@ def by_epoch(params: Params, task: str, seed: int) -> Trial:
     points = renamed[["epoch", "train_loss", "selection_loss", "selection_accuracy"]].assign(
         stall=facts["stall"], kept=history["epoch"] == facts["best_epoch"]
     )
-    return Trial(points.to_dict("records"), facts, _hits(run.model, run.answer, params, task))
+    return Trial(points.to_dict("records"), facts, hits(run.model, run.answer, params, task))
 
 
 def by_grid(params: Params, task: str, seed: int) -> Trial:
@@ -92,7 +95,7 @@ def by_grid(params: Params, task: str, seed: int) -> Trial:
         "waves_drawn": kan_roughness.drawn_waves(splines[0].basis),
         "kept": True,
     }
-    return Trial([point], _facts(run, history), _hits(run.model, run.answer, params, task))
+    return Trial([point], _facts(run, history), hits(run.model, run.answer, params, task))
 
 
 def by_pass(params: Params, task: str, seed: int) -> Trial:
@@ -126,7 +129,7 @@ def by_pass(params: Params, task: str, seed: int) -> Trial:
         "steps": steps if share >= RIGHT else None,
         "train_accuracy": share,
     }
-    return Trial(points, facts, _hits(model, answer, params, task))
+    return Trial(points, facts, hits(model, answer, params, task))
 
 
 def prepared(params: Params, task_name: str, seed: int, rows: int) -> tuple[nn.Module, Answer, list[Example]]:
@@ -196,7 +199,7 @@ def _facts(run: Run, history: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _hits(model: nn.Module, answer: Answer, params: Params, task_name: str) -> list[int]:
+def hits(model: nn.Module, answer: Answer, params: Params, task_name: str) -> list[int]:
     """Whether each dev row is answered right."""
     task, length = tasks.get(task_name), params.base.max_length
     tokenizer = models.load_tokenizer(base_folder(params.base.path, params.base.revision))

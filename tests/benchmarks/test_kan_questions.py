@@ -7,54 +7,22 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
+import kan_questions
+import kan_roughness
+import kan_trials
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-import yaml
 
 from knotwork.adapters.kan.bases import BSpline
 from knotwork.adapters.kan.splines import FactoredSpline, FullSpline
 from knotwork.errors import UserError
-from knotwork.files import write_json
-from knotwork.identity import base_identity
 
 REPOSITORY = Path(__file__).parents[2]
-sys.path.append(str(REPOSITORY / "benchmarks"))  # the scripts import each other by bare name
 
-import kan_questions  # noqa: E402
-import kan_roughness  # noqa: E402
-import kan_trials  # noqa: E402
-
-ROWS = 96
 RUN = ["variant", "adapter", "rows", "trainable_parameters", "learning_rate", "seed"]
 DEV = ["kept", "dev_accuracy", "dev_accuracy_low", "dev_accuracy_high"]
-SMALL = {
-    "base.path": "assets/base-tiny",
-    "graphs.parser": "assets/parser",
-    "full.learning_rate": 2.5e-3,
-    "kan.fit_rows": 8,
-    "evaluate.bootstrap": 200,
-    "train.batch.size": 8,
-    "train.epochs.sst": 1,
-}
-
-
-@pytest.fixture
-def project(folder, data, parameters):
-    """The current folder as the pipeline leaves it, with more rows; gives what rewrites params.yaml."""
-    (folder / "assets").symlink_to(REPOSITORY / "assets")
-    shutil.copytree(data, folder / "data")
-    lines = (REPOSITORY / "data/sample/ids-sst-train.csv").read_text(encoding="utf-8").splitlines(keepends=True)
-    (folder / "data/raw/sst/train.csv").write_text("".join(lines[: ROWS + 1]), encoding="utf-8")
-    write_json(folder / "data/identity/base.json", base_identity("assets/base-tiny", None))
-
-    def write(overrides=None):
-        values = parameters({**SMALL, **(overrides or {})}).model_dump(mode="json")
-        (folder / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
-
-    write()
-    return write
 
 
 def ask(monkeypatch, question, *options):
