@@ -1,6 +1,8 @@
+import inspect
+
 import pytest
 import torch
-from transformers import GenerationConfig, LogitsProcessorList
+from transformers import DynamicCache, GenerationConfig, GPT2LMHeadModel, LogitsProcessorList
 
 from knotwork.errors import UserError
 from knotwork.generation import NoisePerPrompt
@@ -69,17 +71,35 @@ def test_without_a_builder_is_one_line(adapted):
         generate(adapted(), PROMPTS)
 
 
+# transformers gave the argument another name in 5.24.
+CACHE = "cache" if "cache" in inspect.signature(GPT2LMHeadModel.forward).parameters else "past_key_values"
+
+
+def test_going_on_from_a_cache_is_teacher_forcing(model):
+    text, cache = [5, 9, 30, 2, 17, 8, 21, 11, 3], DynamicCache()
+    whole = logits(model, input_ids=torch.tensor([text]), **graph_tensors([causal_graph(text)], len(text)))[0]
+    for start, stop in ((0, 4), (4, 5), (5, 8), (8, 9)):
+        rows = logits(model, input_ids=torch.tensor([text[start:stop]]), use_cache=True, **{CACHE: cache})[0]
+        assert torch.allclose(rows, whole[start:stop], atol=1e-5)
+
+
 def test_a_foreign_cache_is_one_line(model, base):
-    cache = base()(input_ids=torch.tensor([[5, 9]]), use_cache=True).past_key_values
+    cache = DynamicCache()
+    base()(input_ids=torch.tensor([[5, 9]]), use_cache=True, **{CACHE: cache})
     with pytest.raises(UserError, match="cannot go on from this cache"):
-        model(input_ids=torch.tensor([[1]]), past_key_values=cache)
+        model(input_ids=torch.tensor([[1]]), **{CACHE: cache})
 
 
-def test_tensors_for_a_growing_text_are_one_line(model, batch):
-    out = model(input_ids=torch.tensor([[5, 9]]), use_cache=True)
+def test_tensors_for_a_growing_text_are_one_line(model):
+    cache = DynamicCache()
+    model(input_ids=torch.tensor([[5, 9]]), use_cache=True, **{CACHE: cache})
     with pytest.raises(UserError, match="cannot go on from this cache"):
-        model(
-            input_ids=torch.tensor([[1]]),
-            past_key_values=out.past_key_values,
-            **graph_tensors([causal_graph([1])], 1),
-        )
+        model(input_ids=torch.tensor([[1]]), **{CACHE: cache}, **graph_tensors([causal_graph([1])], 1))
+
+
+@pytest.mark.parametrize("faithful", [False, True])
+def test_earlier_tokens_without_a_cache_are_one_line(adapted, faithful):
+    model = adapted(faithful=faithful)
+    model.base_model.graph_builder = Builder()
+    with pytest.raises(UserError, match="mask of 3 tokens for 1 new ones after 0 in the cache"):
+        model(input_ids=torch.tensor([[1]]), attention_mask=torch.ones(1, 3))

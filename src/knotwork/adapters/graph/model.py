@@ -19,6 +19,8 @@ from knotwork.errors import UserError
 CHILD = "graph_lora"
 """Name of the graph's layer in its block."""
 TENSORS = ("graph_edges", "graph_kinds", "graph_labels")
+CACHES = ("cache", "past_key_values")
+"""The KV cache's name among a model's arguments: from transformers 5.24 on, and before."""
 
 
 class Builder(Protocol):
@@ -122,9 +124,8 @@ class GraphLoraModel(LoraModel):
         if active:
             ids = args[0] if args else kwargs.get("input_ids")
             ids = kwargs.get("inputs_embeds") if ids is None else ids
-            kwargs["token_graph"] = self._inputs(
-                tensors, ids, kwargs.get("attention_mask"), kwargs.get("past_key_values"), active
-            )
+            cache = next((kwargs[name] for name in CACHES if kwargs.get(name) is not None), None)
+            kwargs["token_graph"] = self._inputs(tensors, ids, kwargs.get("attention_mask"), cache, active)
         return args, kwargs
 
     def _active_configs(self) -> list[GraphLoraConfig]:
@@ -144,16 +145,23 @@ class GraphLoraModel(LoraModel):
         """What the blocks need of a batch.
 
         Raises:
-            UserError: the graph's tensors do not fit the batch or the parser's labels, or the call continues a
-                cache that holds no graphs.
+            UserError: the graph's tensors do not fit the batch or the parser's labels, the mask has tokens that are
+                neither in the batch nor in a cache, or the call continues a cache that holds no graphs.
         """
         rows, new = ids.shape[:2]
+        earlier = 0 if cache is None else cache.get_seq_length()
         faithful = [config for config in active if config.faithful]
         given = all(tensor is not None for tensor in tensors)
         if not given and any(tensor is not None for tensor in tensors):
             raise UserError(f"Graph-LoRA takes {', '.join(TENSORS)} together")
         if mask is not None and mask.dim() != 2 and not given:
             raise UserError("Graph-LoRA takes an attention mask of (rows, tokens): use the default, dynamic cache")
+        if mask is not None and mask.dim() == 2 and mask.shape[1] != earlier + new:
+            # Going on without the earlier tokens would give the new ones a graph of their own, and say nothing.
+            raise UserError(
+                f"Graph-LoRA: an attention mask of {mask.shape[1]} tokens for {new} new ones after {earlier} in "
+                "the cache; pass the cache that the earlier ones are in"
+            )
         growing = None if cache is None else self._growing(cache, rows, given)
         edges = pairs = None
         if len(faithful) < len(active):
@@ -164,7 +172,6 @@ class GraphLoraModel(LoraModel):
                 growing = growing or GrowingGraphs([self.graph_builder.stream() for _ in range(rows)])
                 edges = growing.append(ids, mask)
         if faithful:
-            earlier = 0 if cache is None else cache.get_seq_length()
             seen = ids.new_ones((rows, earlier + new)) if mask is None else mask
             pairs = all_pairs(seen, new, any(config.causal for config in faithful))
         return GraphInputs(edges, pairs, None if cache is None or growing is None else growing.memory)
