@@ -1,34 +1,34 @@
-"""Building token graphs: what it costs beside parsing, how it grows, and the paper's all-pairs graph beside it.
+"""Building token graphs: what it costs beside parsing alone, and how it grows.
 
-    python benchmarks/graphs.py construction|scale|paper [--texts FILE] [--column NAME] [--rows N] [--large]
-                                [--device NAME]
+    python benchmarks/graphs.py construction|scale [--texts FILE ...] [--column NAME] [--words N] [--counts N ...]
 
-`construction` holds both stages against a bare `nlp.pipe` with the same components on the same texts, in CPU time
-of one process. `scale` times growing numbers of texts (--large: 100,000 too), fits a line and extends it. `paper`
-builds the graph that joins every token with every other, example by example and layer by layer in Python, and
-times it apart from the message passing over it, at GPT-2 small's width. Texts come from a tab-separated file;
-sonnets are the sample's.
+construction: both stages against a bare `nlp.pipe` with the same components on the same texts, in turns, and the
+prefix parses of sonnets apart. scale: growing numbers of texts, the line through them, and where it leads.
+Seconds are CPU time of one process, so that a busy machine changes little. Texts come from tab-separated files,
+by default the sample's short and long reviews; sonnets are the sample's. Results go to benchmarks/results/.
 """
 
 import argparse
 import csv
 import logging
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+from record import record
 
 from knotwork import tasks
 from knotwork.corpora import Row
-from knotwork.corpora.read import normalise
+from knotwork.corpora.normalise import normalise
 from knotwork.encoding import Example, encode
 from knotwork.graphs.build import GraphBuilder
 from knotwork.graphs.docs import documents, read_parses, write_parses
-from knotwork.graphs.pack import open_graphs, write_graphs
+from knotwork.graphs.pack import write_graphs
 from knotwork.graphs.parse import open_parser
-from knotwork.graphs.token_graph import collate
 from knotwork.graphs.tokens import open_tokenizer
 from knotwork.identity import parser_identity
 
@@ -37,37 +37,34 @@ SAMPLE = REPOSITORY / "data/sample"
 PARSER, BASE = str(REPOSITORY / "assets/parser"), REPOSITORY / "assets/base"
 EDGES = ["dependency", "word", "sentence", "lemma", "sequence"]
 MAX_LENGTH = 512
+SCALED = ["texts", "parse, s", "graphs, s", "parses, MB", "graphs, MB"]
 IDENTITY, TOKENIZER = parser_identity(PARSER), open_tokenizer(BASE)
 ROUNDS = 3
 
-QUORA_PAIRS = 283_003  # training rows of the official split
+QUESTIONS = 2 * 283_003  # of the official training split of Quora
 MANY = 100_000_000  # texts
-
-# GPT-2 small (Radford et al. 2019), and the batch of the paper's step.
-WIDTH, LAYERS, HEADS = 768, 12, 12
-BATCH, TOKENS = 8, 64
 
 
 def main() -> None:
-    """Run one measurement and print its table."""
+    """Run one measurement and record its tables."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("what", choices=["construction", "scale", "paper"])
-    parser.add_argument("--texts", type=Path, default=SAMPLE / "ids-sst-train.csv")
+    parser.add_argument("what", choices=["construction", "scale"])
+    sample = [SAMPLE / "ids-sst-train.csv", SAMPLE / "ids-cfimdb-train.csv"]
+    parser.add_argument("--texts", type=Path, nargs="+", default=sample, help="scale takes the first")
     parser.add_argument("--column", default="sentence", help="the column of the texts (default sentence)")
-    parser.add_argument("--rows", type=int, default=2000, help="texts of construction (default 2000)")
-    parser.add_argument("--large", action="store_true", help="scale: 100,000 texts too")
-    parser.add_argument("--device", default="cpu", help="paper: where the message passing runs")
+    parser.add_argument("--words", type=int, default=30_000, help="construction: of each file (default 30,000)")
+    parser.add_argument("--counts", type=int, nargs="+", default=[1000, 10_000, 100_000], help="scale: texts")
     arguments = parser.parse_args()
     # spaCy's own checks of the pipeline's version are no part of what is measured.
     logging.getLogger("spacy").setLevel(logging.ERROR)
-    texts = read_texts(arguments.texts, arguments.column)
     if arguments.what == "construction":
-        construction(texts[: arguments.rows])
-        sonnets()
-    elif arguments.what == "scale":
-        scale(texts, [1000, 3000, 10_000, *([100_000] if arguments.large else [])])
+        files = {path: read_texts(path, arguments.column) for path in arguments.texts}
+        compared = [construction(path, texts, arguments.words) for path, texts in files.items()]
+        titles = "Words per CPU second of one process", "A sonnet, parsed once for each of its words"
+        record("graph-construction", dict(zip(titles, [pd.concat(compared), sonnets()], strict=True)))
     else:
-        paper(texts, arguments.device)
+        measured = scale(read_texts(arguments.texts[0], arguments.column), arguments.counts)
+        record("graph-scale", {"Measured": measured.round(2), "Extended": extended(measured)})
 
 
 def read_texts(path: Path, column: str = "sentence") -> list[str]:
@@ -108,52 +105,59 @@ def cpu_seconds(work: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
-def construction(texts: Sequence[str]) -> None:
+def construction(path: Path, texts: Sequence[str], most: int) -> pd.DataFrame:
     """Both stages against the parser alone, taking turns."""
+    counts = np.cumsum([text.count(" ") + 1 for text in texts])
+    texts = texts[: int(np.searchsorted(counts, most)) + 1]
     builder, rows = new_builder("sst"), rows_of(texts)
     words = sum(len(doc) for doc in builder.parser.nlp.pipe(texts))  # the first pass also warms up
-    print(f"{len(texts):,} texts, {words:,} words; words per CPU second, the median of {ROUNDS} rounds")
-    seconds: dict[str, list[float]] = {"nlp.pipe alone": [], "parse": [], "graphs": []}
+    seconds: dict[str, list[float]] = {"alone": [], "parse": [], "graphs": []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for _ in range(ROUNDS):
-            seconds["nlp.pipe alone"].append(cpu_seconds(lambda: list(map(len, builder.parser.nlp.pipe(texts)))))
+            seconds["alone"].append(cpu_seconds(lambda: list(map(len, builder.parser.nlp.pipe(texts)))))
             seconds["parse"].append(cpu_seconds(lambda: parse_stage(builder, rows, folder)))
             seconds["graphs"].append(cpu_seconds(lambda: graphs_stage(builder, rows, folder)))
-    alone, *stages = (float(np.median(values)) for values in seconds.values())
-    for name, value in zip([*seconds, "both stages"], [alone, *stages, sum(stages)], strict=True):
-        print(f"{name:16} {words / value:12,.0f}   {alone / value:5.2f} of nlp.pipe")
+    alone, parse, graphs = (float(np.median(values)) for values in seconds.values())
+    row = {
+        "texts": path.parent.name + "/" + path.name,
+        "number": f"{len(texts):,}",
+        "words each": round(words / len(texts)),
+        "nlp.pipe alone": round(words / alone),
+        "parse": round(words / parse),
+        "graphs": round(words / graphs),
+        "both stages": round(words / (parse + graphs)),
+        "both, of nlp.pipe": round(alone / (parse + graphs), 3),
+    }
+    return pd.DataFrame([row])
 
 
-def sonnets(count: int = 4) -> None:
-    """A sonnet is parsed once for each of its words: reported apart."""
+def sonnets(count: int = 4) -> pd.DataFrame:
+    """What prefix parses cost."""
     builder = new_builder("sonnet")
-    rows = builder.task.read(_folder_of_sonnets(), "train").rows[:count]
-    prefixes = [text for row in rows for text in documents(row, whole=False)]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        shutil.copy(SAMPLE / "sonnets.txt", folder / "train.txt")
+        rows = builder.task.read(folder, "train").rows[:count]
+        prefixes = [text for row in rows for text in documents(row, whole=False)]
         parse = cpu_seconds(lambda: parse_stage(builder, rows, folder))
         graphs = cpu_seconds(lambda: graphs_stage(builder, rows, folder))
     words = sum(len(text.split()) for text in prefixes)
-    print(
-        f"sonnets: {len(prefixes) / count:.0f} prefixes and {words / count:,.0f} words each, "
-        f"{parse / count:.2f} s to parse and {graphs / count:.2f} s to build one ({words / parse:,.0f} words/s)"
-    )
+    row = {
+        "prefixes": round(len(prefixes) / count),
+        "words in them": round(words / count),
+        "seconds to parse": round(parse / count, 2),
+        "seconds to build": round(graphs / count, 2),
+        "words per second of parse": round(words / parse),
+    }
+    return pd.DataFrame([row])
 
 
-def _folder_of_sonnets() -> Path:
-    """The sample's sonnets under the name that a task's folder has."""
-    folder = Path(tempfile.mkdtemp())
-    (folder / "train.txt").write_bytes((SAMPLE / "sonnets.txt").read_bytes())
-    return folder
-
-
-def scale(texts: Sequence[str], counts: Sequence[int]) -> None:
-    """Time and size of growing corpora, the texts repeated as often as needed, and the line through them."""
+def scale(texts: Sequence[str], counts: Sequence[int]) -> pd.DataFrame:
+    """Time and size of growing corpora, the texts repeated as often as needed."""
     builder = new_builder("sst")
     list(builder.parser.nlp.pipe(texts[:200]))
     table = []
-    print(f"{'texts':>12} {'parse s':>9} {'graphs s':>9} {'parses MB':>10} {'graphs MB':>10}")
     for count in counts:
         rows = rows_of([texts[index % len(texts)] for index in range(count)])
         with tempfile.TemporaryDirectory() as name:
@@ -161,94 +165,22 @@ def scale(texts: Sequence[str], counts: Sequence[int]) -> None:
             parse = cpu_seconds(lambda: parse_stage(builder, rows, folder))  # noqa: B023
             graphs = cpu_seconds(lambda: graphs_stage(builder, rows, folder))  # noqa: B023
             parses = sum(path.stat().st_size for path in folder.glob("*.spacy")) / 1e6
-            table.append((parse, graphs, parses, (folder / "train.graph").stat().st_size / 1e6))
-        print("{:12,} {:9.1f} {:9.1f} {:10.1f} {:10.1f}".format(count, *table[-1]), flush=True)
-    measured = np.array(table)
-    slopes, starts = np.polyfit(counts, measured, 1)
-    fitted = np.outer(counts, slopes) + starts
-    unexplained = ((measured - fitted) ** 2).sum(0) / ((measured - measured.mean(0)) ** 2).sum(0)
-    print("linear fit, R2: " + ", ".join(f"{value:.4f}" for value in 1 - unexplained))
-    for name, count in {"official Quora, questions of train": 2 * QUORA_PAIRS, "100M texts": MANY}.items():
-        parse, graphs, parses, size = slopes * count + starts
-        hours = f"{(parse + graphs) / 3600:,.2f} CPU hours ({parse / (parse + graphs):.0%} of it parsing)"
-        print(
-            f"extended to {name} ({count:,}): {hours}, parses {parses / 1e3:,.2f} GB, graphs {size / 1e3:,.2f} GB"
-        )
+            packed = (folder / "train.graph").stat().st_size / 1e6
+        table.append(dict(zip(SCALED, (count, parse, graphs, parses, packed), strict=True)))
+    return pd.DataFrame(table)
 
 
-def all_pairs(length: int) -> list[list[int]]:
-    """The paper's graph: every token of the padded sequence with every other, one edge at a time."""
-    edges = []
-    for source in range(length):
-        for target in range(length):
-            if source != target:
-                edges.append([source, target])
-    return edges
-
-
-def paper(texts: Sequence[str], device: str) -> None:
-    """Building and message passing of the paper's layer, and the building of ours, for one batch."""
-    import torch
-    from torch_geometric.nn import GATConv
-    from transformers import GPT2Config, GPT2Model
-
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    layer = GATConv(WIDTH, WIDTH // HEADS, heads=HEADS).to(device)
-    states = torch.randn(BATCH, TOKENS, WIDTH, device=device, requires_grad=True)
-
-    def build() -> list[torch.Tensor]:
-        return [torch.tensor(all_pairs(TOKENS), device=device).t().contiguous() for _ in range(BATCH)]
-
-    def pass_messages(edges: list[torch.Tensor]) -> None:
-        torch.stack([layer(row, edge) for row, edge in zip(states, edges, strict=True)]).sum().backward()
-
-    model = GPT2Model(GPT2Config(n_embd=WIDTH, n_layer=LAYERS, n_head=HEADS)).to(device)
-
-    def step() -> None:
-        model(torch.zeros(BATCH, TOKENS, dtype=torch.long, device=device)).last_hidden_state.sum().backward()
-
-    edges = build()
-    building = LAYERS * _seconds(build, device)
-    passing = LAYERS * _seconds(lambda: pass_messages(edges), device)
-    base = _seconds(step, device, rounds=1)
-    total = building + passing + base
-    print(f"{BATCH} x {TOKENS} tokens, GPT-2 small, forward and backward on {device}, one thread; seconds per step")
-    for name, value in {"building": building, "message passing": passing, "GPT-2 itself": base}.items():
-        print(f"the paper's, {name:16} {value:9.4f}   {value / total:6.1%} of the step")
-    print(f"building is {building / (building + passing):.1%} of building and message passing")
-
-    builder = new_builder("sst")
-    rows = rows_of([" ".join(texts[index : index + 3])[:260] for index in range(BATCH)])
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        parse = cpu_seconds(lambda: parse_stage(builder, rows, folder))
-        graphs = cpu_seconds(lambda: graphs_stage(builder, rows, folder))
-        packed = open_graphs(folder / "train.graph")
-        prompts = [packed.ids(index).tolist() for index in range(BATCH)]
-        width = max(map(len, prompts))
-
-        def load() -> None:
-            collate([packed.find(ids) for ids in prompts], width)
-
-        loading = _seconds(load, "cpu", rounds=50)
-    print(f"ours, for a batch of up to {width} tokens: {parse:.4f} s to parse and {graphs:.4f} s to build, once")
-    print(f"ours, loading and collating    {loading:9.6f}   the paper's building takes {building / loading:,.0f} x")
-
-
-def _seconds(work: Callable[[], object], device: str, rounds: int = 3) -> float:
-    """Seconds of one call, the median of some; CPU time on a CPU, elapsed time on an accelerator."""
-    import torch
-
-    clock = time.process_time if device == "cpu" else time.perf_counter
-    times = []
-    for _ in range(rounds + (device != "cpu")):  # an accelerator's first call also compiles
-        start = clock()
-        work()
-        if device != "cpu":
-            torch.accelerator.synchronize()
-        times.append(clock() - start)
-    return float(np.median(times[-rounds:]))
+def extended(measured: pd.DataFrame) -> pd.DataFrame:
+    """The line through every column, and where it leads."""
+    counts, values = measured["texts"], measured[SCALED[1:]]
+    slopes, starts = np.polyfit(counts, values, 1)
+    rows = {"per 1,000 texts": 1000 * slopes}
+    for name, count in {"official Quora, questions of train": QUESTIONS, "100M texts": MANY}.items():
+        rows[f"{name}: {count:,}"] = slopes * count + starts
+    fits = [np.corrcoef(counts, values[column])[0, 1] ** 2 for column in values]
+    cells = {name: [f"{value:,.2f}" for value in row] for name, row in rows.items()}
+    cells["R² of the line"] = [f"{fit:.5f}" for fit in fits]
+    return pd.DataFrame.from_dict(cells, orient="index", columns=values.columns).rename_axis("").reset_index()
 
 
 if __name__ == "__main__":
