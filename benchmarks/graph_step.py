@@ -1,25 +1,31 @@
 """A Graph-LoRA training step against plain LoRA's at the same batch, side by side.
 
-    python benchmarks/graph_step.py [--base assets/base] [--steps 5]
+    python benchmarks/graph_step.py [--base assets/base] [--steps 3]
 
 Rank 16, 4 heads, every block. Token graphs are drawn at random with as many edges as parsed reviews have (4.2 per
 token): a dependency tree between words both ways, next tokens both ways, pieces of words, lemmas and sentences.
 Steps of the two adapters alternate; seconds are CPU time where there is no accelerator, so that a busy machine
 changes little, and the ratio is that of the medians. Memory is the peak above what the model holds before its first
-step, each measured in a process of its own. Last, attention alone against PyTorch Geometric's.
+step, each measured in a process of its own. Loading and collating are what a batch's graphs add to making it,
+by the plain step. Last, attention alone against PyTorch Geometric's. Results go to benchmarks/results/.
 """
 
 import argparse
 import json
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from peft import LoraConfig, get_peft_model
+from record import record
 from torch import Tensor, nn
 from torch_geometric.nn import GATv2Conv
 from transformers import AutoConfig, GPT2Config, GPT2ForSequenceClassification
@@ -29,6 +35,7 @@ from knotwork.adapters.graph.layer import Edges, GraphAttention
 from knotwork.answers import Score
 from knotwork.corpora import Row
 from knotwork.encoding import Example
+from knotwork.graphs.pack import open_graphs, write_graphs
 from knotwork.graphs.token_graph import KINDS, TokenGraph
 
 PIECES = 1.3
@@ -40,51 +47,74 @@ TARGETS = ["c_attn", "c_fc", "c_proj"]
 
 
 def main() -> None:
-    """Measure and print one table."""
+    """Measure and record two tables."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--base", default="assets/base", help="folder of the embedded base")
-    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--memory", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.memory:
         print(json.dumps(peak_memory(*json.loads(arguments.memory))))
         return
     place = device()
-    print(f"{place}, {torch.get_num_threads()} thread(s), {arguments.steps} steps of each")
-    print(
-        f"{'base':12} {'texts':8} {'batch':>11} {'edges':>8} {'LoRA s':>8} {'graph s':>8} {'ratio':>6} "
-        f"{'LoRA MiB':>9} {'graph MiB':>9} {'ratio':>6} {'collating':>9}"
-    )
-    for base, most in ((arguments.base, 16), ("gpt2-small", 4)):
-        for shape, words in SHAPES.items():
-            batch_size = most // 4 if shape == "longest" else most
-            examples = draw(words, batch_size, config_of(base))
-            batch = {name: tensor.to(place) for name, tensor in collate(examples).items()}
-            labels = batch.pop("labels")
-            steps = {kind: stepper(adapted(kind, base, place), kind, batch, labels) for kind in ("lora", "graph")}
-            seconds: dict[str, list[float]] = {"lora": [], "graph": []}
-            for count in range(arguments.steps + 1):
-                for kind, step in steps.items():
-                    spent = clock(step, place)
-                    if count:
-                        seconds[kind].append(spent)
-            lora, graph = (float(np.median(seconds[kind])) for kind in ("lora", "graph"))
-            without = [Example(example.row, example.ids, False) for example in examples]
-            extra = min(clock(lambda e=examples: collate(e), torch.device("cpu")) for _ in range(20))
-            extra -= min(clock(lambda e=without: collate(e), torch.device("cpu")) for _ in range(20))
-            memory = [fresh_process(kind, base, words, batch_size) for kind in ("lora", "graph")]
-            print(
-                f"{Path(base).name:12} {shape:8} {' x '.join(map(str, batch['input_ids'].shape)):>11} "
-                f"{batch['graph_edges'].shape[1]:8,} {lora:8.3f} {graph:8.3f} {graph / lora:6.3f} "
-                f"{memory[0]:9.0f} {memory[1]:9.0f} {memory[1] / memory[0]:6.3f} {extra / lora:9.2%}",
-                flush=True,
-            )
-
-    attention_alone(place)
+    rows = [
+        side_by_side(base, shape, batch_size, arguments.steps, place)
+        for base, batches in {arguments.base: (16, 16, 4), "gpt2-small": (4, 2, 1)}.items()
+        for shape, batch_size in zip(SHAPES, batches, strict=True)
+    ]
+    titles = f"Steps of plain LoRA and of Graph-LoRA on {place}", "Attention of one layer, forward and backward"
+    record("graph-step", dict(zip(titles, [pd.DataFrame(rows), attention_alone(place)], strict=True)))
 
 
-def attention_alone(place: torch.device) -> None:
-    """Forward and backward pass of one layer's attention, ours and PyTorch Geometric's."""
+def side_by_side(base: str, shape: str, batch_size: int, count: int, place: torch.device) -> dict[str, Any]:
+    """A row of the table: seconds, memory, and what a batch's graphs cost."""
+    words = SHAPES[shape]
+    examples = draw(words, batch_size, config_of(base))
+    batch = {name: tensor.to(place) for name, tensor in collate(examples).items()}
+    labels = batch.pop("labels")
+    steps = {kind: stepper(adapted(kind, base, place), kind, batch, labels) for kind in ("lora", "graph")}
+    seconds: dict[str, list[float]] = {"lora": [], "graph": []}
+    for number in range(count + 1):
+        for kind, step in steps.items():
+            spent = clock(step, place)
+            if number:
+                seconds[kind].append(spent)
+    lora, graph = (float(np.median(seconds[kind])) for kind in ("lora", "graph"))
+    memory = [fresh_process(kind, base, words, batch_size) for kind in ("lora", "graph")]
+    row = {
+        "base": Path(base).name,
+        "texts": shape,
+        "batch": " x ".join(map(str, batch["input_ids"].shape)),
+        "edges": f"{batch['graph_edges'].shape[1]:,}",
+        "LoRA, s": round(lora, 3),
+        "graph, s": round(graph, 3),
+        "ratio": round(graph / lora, 3),
+        "LoRA, MiB": round(memory[0]),
+        "graph, MiB": round(memory[1]),
+        "memory ratio": round(memory[1] / memory[0], 3),
+        "loading and collating": f"{bringing(examples) / lora:.2%}",
+    }
+    print(row, flush=True)
+    return row
+
+
+def bringing(examples: Sequence[Example]) -> float:
+    """CPU seconds that it takes to find a batch's graphs in their file and to collate them with it."""
+    here = torch.device("cpu")
+    without = [replace(example, graph=None) for example in examples]
+    with tempfile.TemporaryDirectory() as folder:
+        write_graphs(Path(folder) / "train.graph", examples, {})
+        packed = open_graphs(Path(folder) / "train.graph")
+
+        def bring() -> None:
+            collate([replace(example, graph=packed.find(example.ids)) for example in without])
+
+        with_graphs = min(clock(bring, here) for _ in range(20))
+    return with_graphs - min(clock(lambda: collate(without), here) for _ in range(20))
+
+
+def attention_alone(place: torch.device) -> pd.DataFrame:
+    """One layer's attention: ours and PyTorch Geometric's, in turns."""
     batch = collate(draw(SHAPES["cfimdb"], 16, config_of("gpt2-small")))
     edges = Edges.sort(
         *(batch[f"graph_{name}"].to(place) for name in ("edges", "kinds", "labels")), *batch["input_ids"].shape
@@ -99,9 +129,18 @@ def attention_alone(place: torch.device) -> None:
             theirs(z, index, ours.kind(edges.kinds) + ours.label(edges.labels)).sum().backward()
         ),
     }
-    for name, run in passes.items():
-        seconds = np.median([clock(run, place) for _ in range(20)])
-        print(f"attention alone, {len(z):,} tokens, {len(edges.sources):,} edges, {name}: {1000 * seconds:.2f} ms")
+    seconds: dict[str, list[float]] = {name: [] for name in passes}
+    for _ in range(20):
+        for name, run in passes.items():
+            seconds[name].append(clock(run, place))
+    medians = [float(np.median(times[1:])) for times in seconds.values()]
+    return pd.DataFrame({
+        "layer": list(passes),
+        "tokens": f"{len(z):,}",
+        "edges": f"{len(edges.sources):,}",
+        "ms": [round(1000 * median, 2) for median in medians],
+        "of PyTorch Geometric's": [round(median / medians[1], 2) for median in medians],
+    })  # fmt: skip
 
 
 def device() -> torch.device:
@@ -189,7 +228,7 @@ def random_graph(tokens: int, rng: np.random.Generator) -> TokenGraph:
     return TokenGraph(offsets, sources.astype(np.int32), kinds.astype(np.uint8), labels.astype(np.uint8))
 
 
-def collate(examples: list[Example]) -> dict[str, Tensor]:
+def collate(examples: Sequence[Example]) -> dict[str, Tensor]:
     """A batch as training makes it."""
     return Score(0, 5).collate(examples)
 
@@ -212,8 +251,7 @@ def peak_memory(kind: str, base: str, words: int, batch_size: int) -> float:
         step()
         return (torch.cuda.max_memory_allocated() - before) / 2**20
     before = resident("VmRSS")
-    for _ in range(2):
-        step()
+    step()
     return resident("VmHWM") - before
 
 
