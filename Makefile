@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RECIPES := $(notdir $(wildcard recipes/*))
 
-.PHONY: repro test lint clean $(RECIPES)
+.PHONY: repro test lint study clean $(RECIPES)
 
 repro: .venv/installed
 	$(BIN)/dvc repro
@@ -18,6 +18,10 @@ lint: .venv/installed
 $(RECIPES): .venv/installed
 	@git rev-parse --verify -q HEAD >/dev/null || { echo "error: experiments need git and a commit; run make repro"; exit 2; }
 	$(BIN)/dvc exp run $$(cat recipes/$@) $(ARGS)
+
+# What studies.yaml declares and is not finished, kept below reports/study/; e.g. ARGS="--only adapters --minutes 60".
+study: .venv/installed
+	@stages/run python -m knotwork.study $(ARGS)
 
 # The environment, made when it is missing or pyproject.toml is newer, and only then.
 # Outside a git clone DVC is told, in its local configuration, to do without.

@@ -66,10 +66,10 @@ RECIPES = sorted(path.name for path in (REPOSITORY / "recipes").iterdir())
 
 def test_make_targets_exist() -> None:
     makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
-    targets = {*re.findall(r"^([a-z]+):", makefile, re.MULTILINE), *RECIPES}
+    targets = {*re.findall(r"^([a-z-]+):", makefile, re.MULTILINE), *RECIPES}
     commands = [*SHELL, *(span.split() for span in SPANS)]
     named = {words[1] for words in commands if words[0] == "make"}
-    assert {"repro", "test", "lint", "clean", "local", "paper"} <= named
+    assert {"repro", "test", "lint", "clean", "local", "paper", "study"} <= named
     assert named <= targets
 
 

@@ -9,7 +9,7 @@ import shlex
 import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from knotwork.report.comparison.data import frames
 from knotwork.report.comparison.page import comparison_page
 from knotwork.report.comparison.scores import read_scores
 from knotwork.report.comparison.text import to_markdown, to_terminal
-from knotwork.report.elements import Page
+from knotwork.report.elements import Page, Section
 from knotwork.report.names import TASKS, enumerate_names
 from knotwork.report.read import read_task
 
@@ -75,18 +75,35 @@ def compare(names: Sequence[str], output: Output, sonnets: Path = SONNETS) -> No
     Raises:
         UserError: a run does not exist, has no results or broken ones, or fewer than two differ.
     """
+    # Printed last: the reader of a pipe may leave before the end.
+    to_terminal(write_comparison(names, output, sonnets))
+
+
+def write_comparison(
+    names: Sequence[str], output: Output, sonnets: Path = SONNETS, more: Sequence[Section] = ()
+) -> Page:
+    """Write the comparison as :func:`compare` does, with ``more`` sections after the results, and return it."""
     with tempfile.TemporaryDirectory(prefix="knotwork-") as scratch:
         runs, same = _distinct(_find(names, Path(scratch)))
         comparison = compare_entries([run.name for run in runs], _entries(runs, sonnets))
-    brief = comparison_page(comparison, same)
+    brief = _with(comparison_page(comparison, same), more)
     command = shlex.join(["knotwork", "compare", *names])
-    for file, text in _files(comparison, same, brief, command, output).items():
+    for file, text in _files(comparison, same, brief, command, output, more).items():
         write_text(file, text)
-    to_terminal(brief)  # last: the reader of a pipe may leave before the end
+    return brief
+
+
+def _with(page: Page, more: Sequence[Section]) -> Page:
+    return replace(page, sections=[*page.sections[:1], *more, *page.sections[1:]])
 
 
 def _files(
-    comparison: Comparison, same: dict[str, str], brief: Page, command: str, output: Output
+    comparison: Comparison,
+    same: dict[str, str],
+    brief: Page,
+    command: str,
+    output: Output,
+    more: Sequence[Section],
 ) -> dict[Path, str]:
     """The texts of the files to write."""
     files = {}
@@ -101,7 +118,7 @@ def _files(
         from knotwork.report.page import render
 
         data = str(output.data) if output.data else None
-        files[output.html] = render(illustrated_page(comparison, same, command, data))
+        files[output.html] = render(_with(illustrated_page(comparison, same, command, data), more))
     return files
 
 

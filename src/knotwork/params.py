@@ -317,18 +317,36 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     Raises:
         UserError: the file is missing or not YAML; an unknown key, a wrong type or a value out of range.
     """
+    return validate(read_yaml(path), str(path))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file of the project that holds a mapping; a key that stands twice is an error.
+
+    Raises:
+        UserError: the file is missing, not YAML, or empty.
+    """
     try:
         values = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)
     except FileNotFoundError as error:
-        raise UserError(f"{path}: not found; run from the folder that holds params.yaml") from error
+        raise UserError(f"{path}: not found; run from the folder that holds {path.name}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
     if not isinstance(values, dict):
         raise UserError(f"{path}: holds no parameters; restore it with `git checkout {path}`")
+    return values
+
+
+def validate(values: dict[str, Any], origin: str) -> Params:
+    """Check parameters; ``origin`` says in errors where they come from.
+
+    Raises:
+        UserError: an unknown key, a wrong type or a value out of range.
+    """
     try:
         return Params.model_validate(values)
     except ValidationError as error:
-        raise UserError(f"{path}: {_explain(error.errors()[0])}") from error
+        raise UserError(f"{origin}: {_explain(error.errors()[0])}") from error
 
 
 def _explain(problem: dict[str, Any]) -> str:

@@ -55,9 +55,9 @@ def copy_project(folder: Path) -> Path:
     return folder
 
 
-def git(folder: Path, *arguments: str) -> None:
-    """Run git in a folder."""
-    subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True)
+def git(folder: Path, *arguments: str) -> str:
+    """Run git in a folder, and give what it prints."""
+    return subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout
 
 
 def commit(folder: Path) -> None:

@@ -1,0 +1,1 @@
+"""Declared runs, made one after the other and kept below ``reports/study/``; see ``studies.yaml``."""

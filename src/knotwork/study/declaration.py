@@ -1,0 +1,211 @@
+"""``studies.yaml`` as typed objects, and the runs that it declares."""
+
+import copy
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from knotwork.errors import UserError
+from knotwork.params import Group, Params, read_yaml, validate
+
+DECLARATION = Path("studies.yaml")
+
+Settings = dict[str, Any]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+Names = Annotated[list[Name], Field(min_length=1)]
+Axis = Literal["rows", "base", "parameters", "seconds", "memory"]
+
+
+class StudyGroup(Group):
+    """Runs that belong on one page.
+
+    Attributes:
+        about: what they are to show, in a sentence without a full stop.
+        tasks: in the order in which they are run.
+        seeds: of every run.
+        cells: names of what is run; the first is what the others are held against.
+        vary: every cell in each of these ways; empty for as it is.
+        figures: costs or sizes to draw scores against.
+    """
+
+    about: str
+    tasks: Names
+    seeds: Annotated[list[int], Field(min_length=1)]
+    cells: Names
+    vary: dict[Name, Settings] = Field(default_factory=dict)
+    figures: list[Axis] = Field(default_factory=list)
+
+
+class Sweep(Group):
+    """Grids of settings on one task: every combination of each grid's values."""
+
+    task: Name
+    seeds: Annotated[list[int], Field(min_length=1)]
+    settings: Settings
+    grids: dict[Name, dict[str, Annotated[list[Any], Field(min_length=1)]]]
+
+
+class Study(Group):
+    """All of ``studies.yaml``."""
+
+    recipe: str
+    cells: dict[Name, Settings]
+    groups: dict[Name, StudyGroup]
+    sweeps: dict[Name, Sweep] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _known_cells(self) -> "Study":
+        for name, group in self.groups.items():
+            for cell in group.cells:
+                if cell not in self.cells:
+                    raise ValueError(f"groups.{name}.cells: no cell is called {cell!r}{near(cell, self.cells)}")
+        return self
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One variant on one task, with all its seeds.
+
+    Attributes:
+        group: its group's name.
+        variant: its cell's name.
+        variation: how that is varied; empty if it is not.
+        task: the task.
+        settings: what differs from params.yaml, by dotted key; the task and the seeds too.
+    """
+
+    group: str
+    variant: str
+    variation: str
+    task: str
+    settings: Settings
+
+    @property
+    def run(self) -> str:
+        """The name of its run."""
+        return f"{self.variant}-{self.variation}" if self.variation else self.variant
+
+    @property
+    def name(self) -> str:
+        """Group, run and task: where it is kept, and how ``--only`` calls it."""
+        return f"{self.group}/{self.run}/{self.task}"
+
+    def called(self, wanted: str) -> bool:
+        """Whether every part of a name such as ``adapters/sst`` or ``kan`` is one of its own."""
+        return set(wanted.split("/")) <= {self.group, self.run, self.variant, self.variation, self.task}
+
+
+def load_study(path: Path = DECLARATION) -> Study:
+    """Read and check the declaration.
+
+    Raises:
+        UserError: the file is missing or not YAML; an unknown key, a wrong type, a cell that is not there.
+    """
+    try:
+        return Study.model_validate(read_yaml(path))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(map(str, problem["loc"]))
+        what = str(problem["ctx"]["error"]) if problem["type"] == "value_error" else problem["msg"].lower()
+        raise UserError(f"{path}: {key + ': ' if key else ''}{what}; correct it there") from error
+
+
+def cells(study: Study, recipe: Settings, bases: Sequence[str] = ()) -> list[Cell]:
+    """Every declared run, in the order of the declaration.
+
+    Args:
+        study: the declaration.
+        recipe: the settings of its recipe.
+        bases: further bases for groups that are drawn against the base's size: a folder, or name@revision.
+    """
+    found = []
+    for name, group in study.groups.items():
+        variations = dict(group.vary) or {"": {}}
+        if "base" in group.figures:
+            variations |= dict(map(_base, bases))
+        for task in group.tasks:
+            for variation, changes in variations.items():
+                for cell in group.cells:
+                    own = {"tasks": [task], "seeds": group.seeds}
+                    settings = {**recipe, **study.cells[cell], **changes, **own}
+                    found.append(Cell(name, cell, variation, task, settings))
+    return found
+
+
+def selected(declared: Sequence[Cell], wanted: Sequence[str]) -> list[Cell]:
+    """The cells that are called by one of the names; all, if there is none.
+
+    Raises:
+        UserError: a name calls no cell.
+    """
+    for name in wanted:
+        if not any(cell.called(name) for cell in declared):
+            parts = {part for cell in declared for part in (cell.group, cell.run, cell.task, cell.name)}
+            raise UserError(f"--only {name}: calls no cell{near(name, parts) or '; `--list` names them all'}")
+    return [cell for cell in declared if not wanted or any(map(cell.called, wanted))]
+
+
+def read_recipe(path: Path) -> Settings:
+    """The settings of a file of ``-S key=value`` lines.
+
+    Raises:
+        UserError: there is no such file, or a line of it is no setting.
+    """
+    try:
+        words = path.read_text(encoding="utf-8").split()
+    except OSError as error:
+        known = sorted(file.name for file in path.parent.glob("*"))
+        raise UserError(f"{path}: no such recipe{near(path.name, known)}") from error
+    settings = [word for word in words if word != "-S"]
+    for setting in settings:
+        if "=" not in setting:
+            raise UserError(f"{path}: {setting!r} is no setting; write -S key=value")
+    # Numbers such as 1e-5 are texts to YAML 1.1 and numbers to pydantic, here as with -S.
+    return {key: yaml.safe_load(value) for key, value in (setting.split("=", 1) for setting in settings)}
+
+
+def with_settings(values: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """A copy of the parameters with some of them set, by dotted key.
+
+    Raises:
+        UserError: there is no such parameter.
+    """
+    changed = copy.deepcopy(values)
+    for key, value in settings.items():
+        *groups, name = key.split(".")
+        place = changed
+        for group in groups:
+            place = place.get(group) if isinstance(place, dict) else None
+        if not isinstance(place, dict) or name not in place:
+            raise UserError(f"params.yaml: has no {key}; correct the setting in {DECLARATION}")
+        place[name] = value
+    return changed
+
+
+def parameters(values: dict[str, Any], cell: Cell) -> Params:
+    """The parameters of a cell, checked.
+
+    Raises:
+        UserError: a setting is unknown or not allowed.
+    """
+    return validate(with_settings(values, cell.settings), f"{DECLARATION}: {cell.name}")
+
+
+def near(name: str, known: Sequence[str]) -> str:
+    """``; did you mean ...?``, or nothing."""
+    found = difflib.get_close_matches(name, sorted(known), n=1)
+    return f"; did you mean {found[0]!r}?" if found else ""
+
+
+def _base(place: str) -> tuple[str, Settings]:
+    """A variation by another base: its name and its settings."""
+    path, _, revision = place.partition("@")
+    name = "".join(letter if letter.isalnum() else "-" for letter in Path(path).name.lower()).strip("-")
+    local = Path(path).expanduser()
+    where = str(local.resolve()) if local.is_dir() and not revision else path
+    return name, {"base.path": where, "base.revision": revision or None}

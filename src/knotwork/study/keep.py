@@ -1,0 +1,48 @@
+"""A run's results as they are kept: without the corpus's texts, which are not the project's to publish."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from knotwork.files import read_json, text_hash, whole_folder, write_json
+
+
+def keep(reports: Path, destination: Path, origin: dict[str, Any]) -> None:
+    """Copy a task's report files, all or none.
+
+    True sonnets become their hashes, and the attention pictures' texts are left out.
+
+    Args:
+        reports: ``reports/<task>/`` as evaluation writes it.
+        destination: the folder to keep them in; what it held is replaced.
+        origin: what the card is to say beside what evaluation wrote there, such as the command.
+
+    Raises:
+        UserError: a file is missing or broken, or the folder cannot be written.
+    """
+    card, pictures = read_json(reports / "card.json"), read_json(reports / "pictures.json")
+    scores = pd.read_csv(reports / "scores.tsv", sep="\t", dtype=str, keep_default_na=False)
+    scores["gold"] = scores["gold"].map(without_text)
+    with whole_folder(destination) as aside:
+        shutil.copytree(reports, aside, dirs_exist_ok=True)
+        write_json(aside / "card.json", card | origin)
+        write_json(aside / "pictures.json", without_texts(pictures))
+        scores.to_csv(aside / "scores.tsv", sep="\t", index=False, lineterminator="\n")
+
+
+def without_text(gold: str) -> str:
+    """A true answer as it is kept: a label as it is, a text by the hash that ``compare`` finds it by."""
+    return gold if not gold or gold.lstrip("-").isdigit() else text_hash(gold)
+
+
+def without_texts(pictures: dict[str, Any]) -> dict[str, Any]:
+    """The data of the pictures without true sonnets and without the texts of attention pictures."""
+    kept = dict(pictures)
+    if "examples" in kept:
+        kept["examples"] = [example | {"truth": None} for example in kept["examples"]]
+    own = kept.get("adapter") or {}
+    if own.get("attention"):
+        kept["adapter"] = own | {"attention": own["attention"] | {"examples": []}}
+    return kept

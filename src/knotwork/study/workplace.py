@@ -1,0 +1,147 @@
+"""A clone of the checkout's last commit, in which runs are made, so that the checkout may be worked in meanwhile.
+
+It lies below ``.dvc/tmp`` and shares the checkout's cache: what has been trained anywhere is not trained again.
+Checkpoints stay in it, so that a run that was interrupted goes on from there.
+"""
+
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+import yaml
+
+from knotwork.errors import UserError
+from knotwork.files import whole_folder, write_text
+
+PLACE = Path(".dvc/tmp/study")
+DECIDING = ("src", "stages", "dvc.yaml", "params.yaml", "assets", "recipes")
+
+
+class Workplace:
+    """The clone, held by one process at a time; see :func:`workplace`."""
+
+    def __init__(self, folder: Path, commit: str, lock: TextIO) -> None:
+        self.folder = folder
+        self.commit = commit
+        self._lock = lock
+
+    def run(self, task: str, params: Mapping[str, Any], log: Path) -> Path:
+        """Make one run: everything that ``evaluate@<task>`` needs.
+
+        Args:
+            task: the task.
+            params: what params.yaml is to hold.
+            log: the file for what the stages print.
+
+        Returns:
+            The folder of the task's report files.
+
+        Raises:
+            UserError: a stage failed.
+        """
+        write_text(self.folder / "params.yaml", yaml.safe_dump(dict(params), sort_keys=False, allow_unicode=True))
+        # Another run's models would be taken for a dependency of the evaluation.
+        shutil.rmtree(self.folder / "models", ignore_errors=True)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("w", encoding="utf-8") as output:
+            status = self._execute([sys.executable, "-m", "dvc", "repro", f"evaluate@{task}"], output)
+        if status:
+            raise UserError(f"{_reason(log)}; all that was printed lies in {log}")
+        return self.folder / "reports" / task
+
+    def _execute(self, command: list[str], output: TextIO) -> int:
+        """Run a command in the clone; whatever ends this process ends it, and all that it started, too."""
+        process = subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            # Should this process be killed outright, its trainer keeps the clone locked until it has ended.
+            pass_fds=[self._lock.fileno()],
+        )
+        try:
+            return process.wait()
+        except BaseException:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait()
+            raise
+
+
+@contextmanager
+def workplace(checkout: Path) -> Iterator[Workplace]:
+    """The clone at the checkout's last commit, locked.
+
+    Raises:
+        UserError: the checkout is no git repository with DVC, has no commit, or another process holds the clone.
+    """
+    commit = _git(checkout, "rev-parse", "--verify", "--quiet", "HEAD")
+    if not commit or not (checkout / ".dvc").is_dir():
+        raise UserError("a study needs git, DVC and a commit: run it from a clone of the project")
+    folder = checkout / PLACE
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(f"{folder}: another study runs there, or what it started; wait for its end") from error
+        if not folder.exists():
+            _clone(checkout, folder)
+        _must(folder, "fetch", "--quiet", str(checkout), "HEAD")
+        _must(folder, "reset", "--quiet", "--hard", commit)
+        yield Workplace(folder, commit, lock)
+
+
+def uncommitted(checkout: Path) -> bool:
+    """Whether the checkout has changes to what decides a run, which the clone does not see."""
+    return bool(_git(checkout, "status", "--porcelain", "--untracked-files=no", "--", *DECIDING))
+
+
+def _clone(checkout: Path, folder: Path) -> None:
+    cache = subprocess.run(
+        [sys.executable, "-m", "dvc", "cache", "dir"], cwd=checkout, capture_output=True, text=True, check=True
+    )
+    with whole_folder(folder) as aside:
+        _must(checkout, "clone", "--quiet", "--no-checkout", str(checkout), str(aside))
+        (aside / ".dvc").mkdir()
+        settings = f"[cache]\n    dir = {(checkout / cache.stdout.strip()).resolve()}\n"
+        (aside / ".dvc/config.local").write_text(settings, encoding="utf-8")
+
+
+def _environment() -> dict[str, str]:
+    """This process's environment, without what names another repository or is relative to another folder."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    mirror = kept.get("KNOTWORK_MIRROR")
+    return kept | ({"KNOTWORK_MIRROR": str(Path(mirror).resolve())} if mirror else {})
+
+
+def _reason(log: Path) -> str:
+    """The line of a log that says why the run failed."""
+    lines = [line.strip() for line in log.read_text(encoding="utf-8").splitlines() if line.strip()]
+    told = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    return (told or lines or ["dvc failed without a word"])[0 if told else -1]
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    """What a git command prints; empty if it fails."""
+    done = subprocess.run(
+        ["git", *arguments], cwd=folder, env=_environment(), capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _must(folder: Path, *arguments: str) -> None:
+    done = subprocess.run(
+        ["git", *arguments], cwd=folder, env=_environment(), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise UserError(f"git {arguments[0]} in {folder}: {done.stderr.strip().splitlines()[-1]}")

@@ -1,0 +1,130 @@
+"""studies.yaml: what it declares, in which order, and what is said of mistakes."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from knotwork.errors import UserError
+from knotwork.params import TASKS
+from knotwork.study.declaration import cells, load_study, parameters, read_recipe, selected, with_settings
+
+REPOSITORY = Path(__file__).parents[2]
+
+TWO = {
+    "recipe": "local",
+    "cells": {"head": {"adapter": "head"}, "lora": {"adapter": "lora"}},
+    "groups": {
+        "pair": {"about": "Both", "tasks": ["sst", "quora"], "seeds": [1, 2], "cells": ["lora", "head"]},
+        "rows": {
+            "about": "Fewer rows",
+            "tasks": ["sst"],
+            "seeds": [1],
+            "cells": ["lora", "head"],
+            "vary": {"all": {}, "few": {"corpus.max_rows.sst": 100}},
+            "figures": ["base"],
+        },
+    },
+}
+
+
+@pytest.fixture
+def declare(tmp_path):
+    def write(change=lambda values: None):
+        values = yaml.safe_load(yaml.safe_dump(TWO))
+        change(values)
+        (tmp_path / "studies.yaml").write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+        return load_study(tmp_path / "studies.yaml")
+
+    return write
+
+
+def test_a_task_is_finished_before_the_next_and_a_group_too(declare):
+    names = [cell.name for cell in cells(declare(), {})]
+    assert names == [
+        *("pair/lora/sst", "pair/head/sst", "pair/lora/quora", "pair/head/quora"),
+        *("rows/lora-all/sst", "rows/head-all/sst", "rows/lora-few/sst", "rows/head-few/sst"),
+    ]
+
+
+def test_a_variation_overrides_its_cell_and_the_cell_the_recipe(declare):
+    recipe = {"adapter": "full", "corpus.max_rows.sst": 7, "train.patience": 2}
+    found = {cell.name: cell.settings for cell in cells(declare(), recipe)}
+    shared = {"train.patience": 2, "tasks": ["sst"], "adapter": "lora"}
+    assert found["rows/lora-few/sst"] == {**shared, "corpus.max_rows.sst": 100, "seeds": [1]}
+    assert found["pair/lora/sst"] == {**shared, "corpus.max_rows.sst": 7, "seeds": [1, 2]}
+
+
+def test_a_base_of_ones_own_joins_the_group_that_is_about_sizes(declare, tmp_path):
+    mine = tmp_path / "My base"
+    mine.mkdir()
+    found = {cell.name: cell.settings for cell in cells(declare(), {}, [str(mine), "hub/gpt2-xl@abc"])}
+    assert found["rows/lora-my-base/sst"]["base.path"] == str(mine)
+    assert found["rows/lora-gpt2-xl/sst"]["base.path"] == "hub/gpt2-xl"
+    assert found["rows/lora-gpt2-xl/sst"]["base.revision"] == "abc"
+    assert not any("gpt2" in name for name in found if name.startswith("pair"))
+
+
+@pytest.mark.parametrize(
+    "name, count",
+    [("pair", 4), ("sst", 6), ("lora", 4), ("pair/sst", 2), ("rows/lora-few/sst", 1), ("few", 2), ("head-all", 1)],
+)
+def test_cells_are_called_by_their_parts(declare, name, count):
+    assert len(selected(cells(declare(), {}), [name])) == count
+
+
+def test_a_name_that_calls_nothing_is_an_error(declare):
+    with pytest.raises(UserError, match=r"--only pair/lroa/sst: calls no cell; did you mean 'pair/lora/sst'\?"):
+        selected(cells(declare(), {}), ["sst", "pair/lroa/sst"])
+
+
+@pytest.mark.parametrize(
+    "key, value, message",
+    [
+        ("cells", ["lora", "haed"], "groups.pair.cells: no cell is called 'haed'; did you mean 'head'?"),
+        ("cells", [], "groups.pair.cells: list should have at least 1 item"),
+        ("seeds", None, "groups.pair.seeds: input should be a valid list"),
+        ("figures", ["colour"], "groups.pair.figures.0: input should be"),
+        ("sedes", [1], "groups.pair.sedes: extra inputs are not permitted"),
+    ],
+)
+def test_a_mistake_in_the_declaration_is_one_line(declare, key, value, message):
+    with pytest.raises(UserError) as raised:
+        declare(lambda values: values["groups"]["pair"].update({key: value}))
+    assert message in str(raised.value)
+    assert "studies.yaml" in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_setting_that_is_no_parameter_is_an_error():
+    values = {"lora": {"r": 4}}
+    assert with_settings(values, {"lora.r": 8}) == {"lora": {"r": 8}}
+    assert values == {"lora": {"r": 4}}
+    for key in ("lora.rank", "lora.r.x", "lroa.r"):
+        with pytest.raises(UserError, match=f"has no {re.escape(key)}"):
+            with_settings(values, {key: 1})
+
+
+def test_recipes_are_read_as_settings(tmp_path):
+    (tmp_path / "mine").write_text("-S a.b=1.5\n-S c=[x,y]\n", encoding="utf-8")
+    assert read_recipe(tmp_path / "mine") == {"a.b": 1.5, "c": ["x", "y"]}
+    with pytest.raises(UserError, match=r"mines: no such recipe; did you mean 'mine'\?"):
+        read_recipe(tmp_path / "mines")
+    (tmp_path / "mine").write_text("-S a.b", encoding="utf-8")
+    with pytest.raises(UserError, match=r"'a\.b' is no setting"):
+        read_recipe(tmp_path / "mine")
+
+
+def test_everything_that_is_declared_is_allowed():
+    """All of the committed declaration, as far as its tasks are known."""
+    study = load_study(REPOSITORY / "studies.yaml")
+    values = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
+    declared = cells(study, read_recipe(REPOSITORY / "recipes" / study.recipe))
+    assert len({cell.name for cell in declared}) == len(declared)
+    for cell in declared:
+        if cell.task in TASKS:
+            assert parameters(values, cell).tasks == [cell.task]
+    adapters = [cell for cell in declared if cell.group == "adapters"]
+    assert len(adapters) == 5 * 4
+    assert {cell.task for cell in adapters[:5]} == {"sst"}
