@@ -8,7 +8,7 @@ import yaml
 
 from knotwork.errors import UserError
 from knotwork.params import TASKS
-from knotwork.study.declaration import cells, load_study, parameters, read_recipe, selected, with_settings
+from knotwork.study.declaration import agrees, cells, load_study, parameters, read_recipe, selected, with_settings
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -29,6 +29,10 @@ TWO = {
 }
 
 
+def committed():
+    return yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
+
+
 @pytest.fixture
 def declare(tmp_path):
     def write(change=lambda values: None):
@@ -41,25 +45,48 @@ def declare(tmp_path):
 
 
 def test_a_task_is_finished_before_the_next_and_a_group_too(declare):
-    names = [cell.name for cell in cells(declare(), {})]
+    names = [cell.name for cell in cells(declare())]
     assert names == [
         *("pair/lora/sst", "pair/head/sst", "pair/lora/quora", "pair/head/quora"),
         *("rows/lora-all/sst", "rows/head-all/sst", "rows/lora-few/sst", "rows/head-few/sst"),
     ]
 
 
-def test_a_variation_overrides_its_cell_and_the_cell_the_recipe(declare):
-    recipe = {"adapter": "full", "corpus.max_rows.sst": 7, "train.patience": 2}
-    found = {cell.name: cell.settings for cell in cells(declare(), recipe)}
-    shared = {"train.patience": 2, "tasks": ["sst"], "adapter": "lora"}
-    assert found["rows/lora-few/sst"] == {**shared, "corpus.max_rows.sst": 100, "seeds": [1]}
-    assert found["pair/lora/sst"] == {**shared, "corpus.max_rows.sst": 7, "seeds": [1, 2]}
+def test_a_variation_overrides_its_cell(declare):
+    study = declare(lambda values: values["cells"]["lora"].update({"corpus.max_rows.sst": 7}))
+    found = {cell.name: cell.settings for cell in cells(study)}
+    assert found["rows/lora-few/sst"] == {
+        "adapter": "lora",
+        "corpus.max_rows.sst": 100,
+        "tasks": ["sst"],
+        "seeds": [1],
+    }
+    assert found["pair/lora/sst"]["corpus.max_rows.sst"] == 7
+    assert found["pair/lora/quora"]["seeds"] == [1, 2]
+
+
+def test_a_run_is_outdated_when_what_decided_it_has_changed(declare):
+    values = committed()
+    [few] = selected(cells(declare()), ["rows/lora-few/sst"])
+    decided = {
+        "lora.r": 16,
+        "lora.alpha": 32.0,
+        "corpus.max_rows.sst": 100,
+        "task": "sst",
+        "corpus.files": {"a": "b"},
+    }
+    card = {"settings": few.settings, "parameters": decided}
+    assert agrees(card, few, values)
+    assert agrees(card, few, with_settings(values, {"kan.r": 3}))  # decided nothing here
+    assert not agrees(card, few, with_settings(values, {"lora.r": 3}))
+    assert not agrees(card | {"settings": few.settings | {"graphs.control": "empty"}}, few, values)
+    assert not agrees({"parameters": decided}, few, values)
 
 
 def test_a_base_of_ones_own_joins_the_group_that_is_about_sizes(declare, tmp_path):
     mine = tmp_path / "My base"
     mine.mkdir()
-    found = {cell.name: cell.settings for cell in cells(declare(), {}, [str(mine), "hub/gpt2-xl@abc"])}
+    found = {cell.name: cell.settings for cell in cells(declare(), [str(mine), "hub/gpt2-xl@abc"])}
     assert found["rows/lora-my-base/sst"]["base.path"] == str(mine)
     assert found["rows/lora-gpt2-xl/sst"]["base.path"] == "hub/gpt2-xl"
     assert found["rows/lora-gpt2-xl/sst"]["base.revision"] == "abc"
@@ -71,12 +98,12 @@ def test_a_base_of_ones_own_joins_the_group_that_is_about_sizes(declare, tmp_pat
     [("pair", 4), ("sst", 6), ("lora", 4), ("pair/sst", 2), ("rows/lora-few/sst", 1), ("few", 2), ("head-all", 1)],
 )
 def test_cells_are_called_by_their_parts(declare, name, count):
-    assert len(selected(cells(declare(), {}), [name])) == count
+    assert len(selected(cells(declare()), [name])) == count
 
 
 def test_a_name_that_calls_nothing_is_an_error(declare):
     with pytest.raises(UserError, match=r"--only pair/lroa/sst: calls no cell; did you mean 'pair/lora/sst'\?"):
-        selected(cells(declare(), {}), ["sst", "pair/lroa/sst"])
+        selected(cells(declare()), ["sst", "pair/lroa/sst"])
 
 
 @pytest.mark.parametrize(
@@ -119,8 +146,8 @@ def test_recipes_are_read_as_settings(tmp_path):
 def test_everything_that_is_declared_is_allowed():
     """All of the committed declaration, as far as its tasks are known."""
     study = load_study(REPOSITORY / "studies.yaml")
-    values = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
-    declared = cells(study, read_recipe(REPOSITORY / "recipes" / study.recipe))
+    values = with_settings(committed(), read_recipe(REPOSITORY / "recipes" / study.recipe))
+    declared = cells(study)
     assert len({cell.name for cell in declared}) == len(declared)
     for cell in declared:
         if cell.task in TASKS:

@@ -8,12 +8,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import yaml
+
 from knotwork.errors import UserError, run_main
 from knotwork.files import read_json
-from knotwork.params import read_yaml
 from knotwork.report import formats
 from knotwork.study.declaration import (
     Cell,
+    agrees,
     cells,
     load_study,
     parameters,
@@ -23,7 +25,7 @@ from knotwork.study.declaration import (
 )
 from knotwork.study.keep import keep
 from knotwork.study.pages import FINISHED, NOT_REACHED, OUTDATED, write_pages
-from knotwork.study.workplace import PLACE, Workplace, uncommitted, workplace
+from knotwork.study.workplace import PLACE, Workplace, committed, uncommitted, workplace
 
 KEPT = Path("reports/study")
 SONNETS = Path("data/raw/sonnet/dev.txt")
@@ -50,31 +52,34 @@ def study(only: Sequence[str], listing: bool, minutes: float | None, bases: Sequ
         UserError: the declaration is wrong, or there is no clone to work in.
     """
     declared = load_study()
-    every = cells(declared, read_recipe(Path("recipes") / declared.recipe), bases)
+    values = yaml.safe_load(committed(Path.cwd(), "params.yaml"))
+    values = with_settings(values, read_recipe(Path("recipes") / declared.recipe))
+    every = cells(declared, bases)
     chosen = selected(every, only)
     if listing:
         for cell in chosen:
-            print(f"{state(cell):12} {cell.name}")
+            print(f"{state(cell, values):12} {cell.name}")
         return 0
-    failed = make(chosen, minutes)
+    failed = make(chosen, values, minutes)
     for group in dict.fromkeys(cell.group for cell in chosen):
         of_group = [cell for cell in every if cell.group == group]
-        states = [(cell, failed.get(cell.name) or state(cell)) for cell in of_group]
+        states = [(cell, failed.get(cell.name) or state(cell, values)) for cell in of_group]
         write_pages(declared.groups[group], states, KEPT, PLACE / SONNETS)
     return 2 if failed else 0
 
 
-def make(chosen: Sequence[Cell], minutes: float | None) -> dict[str, str]:
+def make(chosen: Sequence[Cell], values: dict[str, Any], minutes: float | None) -> dict[str, str]:
     """Make the cells that are not finished, one after the other, as long as there is time.
 
     Args:
         chosen: the cells.
+        values: the parameters of params.yaml and the recipe.
         minutes: none is begun after so many; None: no limit.
 
     Returns:
         What went wrong, by the name of the cell.
     """
-    left = [cell for cell in chosen if state(cell) != FINISHED]
+    left = [cell for cell in chosen if state(cell, values) != FINISHED]
     print(f"{len(chosen)} runs, {len(chosen) - len(left)} of them finished, {len(left)} left", flush=True)
     if not left or minutes == 0:
         return {}
@@ -87,7 +92,6 @@ def make(chosen: Sequence[Cell], minutes: float | None) -> dict[str, str]:
         print(f"commit {place.commit}, in {place.folder}", flush=True)
         if uncommitted(Path.cwd()):
             print("note: uncommitted changes are not part of it", flush=True)
-        values = read_yaml(place.folder / "params.yaml")
         for index, cell in enumerate(left):
             if minutes is not None and time.monotonic() - start > 60 * minutes:
                 print(f"{minutes:g} minutes are over: {len(left) - index} runs not reached", flush=True)
@@ -124,12 +128,12 @@ def _estimate(rest: Sequence[Cell], seconds: dict[str, list[float]]) -> str:
     return f", about {formats.seconds(sum(means.get(cell.task, usual) for cell in rest))}"
 
 
-def state(cell: Cell) -> str:
-    """Whether its results are kept, and made by the settings that are declared now."""
+def state(cell: Cell, values: dict[str, Any]) -> str:
+    """Whether its results are kept, and made as it is declared now."""
     card = KEPT / cell.name / "card.json"
     if not card.is_file():
         return NOT_REACHED
-    return FINISHED if read_json(card).get("settings") == cell.settings else OUTDATED
+    return FINISHED if agrees(read_json(card), cell, values) else OUTDATED
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

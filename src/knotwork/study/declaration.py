@@ -76,7 +76,7 @@ class Cell:
         variant: its cell's name.
         variation: how that is varied; empty if it is not.
         task: the task.
-        settings: what differs from params.yaml, by dotted key; the task and the seeds too.
+        settings: what differs from params.yaml and the recipe, by dotted key; the task and the seeds too.
     """
 
     group: str
@@ -115,12 +115,11 @@ def load_study(path: Path = DECLARATION) -> Study:
         raise UserError(f"{path}: {key + ': ' if key else ''}{what}; correct it there") from error
 
 
-def cells(study: Study, recipe: Settings, bases: Sequence[str] = ()) -> list[Cell]:
+def cells(study: Study, bases: Sequence[str] = ()) -> list[Cell]:
     """Every declared run, in the order of the declaration.
 
     Args:
         study: the declaration.
-        recipe: the settings of its recipe.
         bases: further bases for groups that are drawn against the base's size: a folder, or name@revision.
     """
     found = []
@@ -132,7 +131,7 @@ def cells(study: Study, recipe: Settings, bases: Sequence[str] = ()) -> list[Cel
             for variation, changes in variations.items():
                 for cell in group.cells:
                     own = {"tasks": [task], "seeds": group.seeds}
-                    settings = {**recipe, **study.cells[cell], **changes, **own}
+                    settings = {**study.cells[cell], **changes, **own}
                     found.append(Cell(name, cell, variation, task, settings))
     return found
 
@@ -190,10 +189,26 @@ def with_settings(values: dict[str, Any], settings: Settings) -> dict[str, Any]:
 def parameters(values: dict[str, Any], cell: Cell) -> Params:
     """The parameters of a cell, checked.
 
+    Args:
+        values: those of params.yaml and the recipe.
+        cell: the cell.
+
     Raises:
         UserError: a setting is unknown or not allowed.
     """
     return validate(with_settings(values, cell.settings), f"{DECLARATION}: {cell.name}")
+
+
+def agrees(card: dict[str, Any], cell: Cell, values: dict[str, Any]) -> bool:
+    """Whether a kept run was made as it is declared now: by the same settings, and with all parameters that decided
+    it as they are in params.yaml, the recipe and the declaration today.
+
+    Raises:
+        UserError: a setting is unknown or not allowed.
+    """
+    now = _flat(parameters(values, cell).model_dump(mode="json"))
+    decided = {key: value for key, value in card["parameters"].items() if key in now}
+    return card.get("settings") == cell.settings and decided == {key: now[key] for key in decided}
 
 
 def near(name: str, known: Sequence[str]) -> str:
@@ -209,3 +224,11 @@ def _base(place: str) -> tuple[str, Settings]:
     local = Path(path).expanduser()
     where = str(local.resolve()) if local.is_dir() and not revision else path
     return name, {"base.path": where, "base.revision": revision or None}
+
+
+def _flat(values: dict[str, Any], above: str = "") -> Settings:
+    """Nested groups as dotted keys."""
+    found: Settings = {}
+    for key, value in values.items():
+        found |= _flat(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}": value}
+    return found

@@ -21,7 +21,7 @@ from knotwork.errors import UserError
 from knotwork.files import whole_folder, write_text
 
 PLACE = Path(".dvc/tmp/study")
-DECIDING = ("src", "stages", "dvc.yaml", "params.yaml", "assets", "recipes")
+DECIDING = ("src", "stages", "dvc.yaml", "params.yaml", "assets")
 
 
 class Workplace:
@@ -82,11 +82,9 @@ def workplace(checkout: Path) -> Iterator[Workplace]:
     """The clone at the checkout's last commit, locked.
 
     Raises:
-        UserError: the checkout is no git repository with DVC, has no commit, or another process holds the clone.
+        UserError: another process holds the clone, or it cannot be made.
     """
-    commit = _git(checkout, "rev-parse", "--verify", "--quiet", "HEAD")
-    if not commit or not (checkout / ".dvc").is_dir():
-        raise UserError("a study needs git, DVC and a commit: run it from a clone of the project")
+    commit = _git(checkout, "rev-parse", "HEAD")
     folder = checkout / PLACE
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_suffix(".lock").open("w") as lock:
@@ -99,6 +97,18 @@ def workplace(checkout: Path) -> Iterator[Workplace]:
         _must(folder, "fetch", "--quiet", str(checkout), "HEAD")
         _must(folder, "reset", "--quiet", "--hard", commit)
         yield Workplace(folder, commit, lock)
+
+
+def committed(checkout: Path, file: str) -> str:
+    """A file of the last commit.
+
+    Raises:
+        UserError: the checkout is no git repository with DVC, or has no commit with such a file.
+    """
+    text = _git(checkout, "show", f"HEAD:./{file}")
+    if not text or not (checkout / ".dvc").is_dir():
+        raise UserError("a study needs git, DVC and a commit: run it in the folder of a clone of the project")
+    return text
 
 
 def uncommitted(checkout: Path) -> bool:
