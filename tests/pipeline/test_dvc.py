@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -204,21 +205,29 @@ def test_stages_run_finds_the_environment_further_up(tmp_path, execute):
     assert execute(copy, "stages/run", "env", "python", "stages/probe.py").stdout == expected
 
 
-def test_from_an_archive_without_git(tmp_path, dvc, execute):
+def test_from_an_archive_without_git(tmp_path, execute):
     folder = copy_project(tmp_path / "archive")
-    recipe = ["make", "--no-print-directory", "--assume-old=.venv/installed", "local"]
+    make = ["make", "--no-print-directory", "--assume-old=pyproject.toml", "--assume-old=.venv/installed"]
+    # What make would install is there; its `dvc repro` shall stop after the download.
+    makefile = (folder / "Makefile").read_text(encoding="utf-8")
+    (folder / "Makefile").write_text(makefile.replace("/dvc repro", "/dvc repro download@sst"), encoding="utf-8")
     (folder / ".venv").unlink()
     (folder / ".venv").mkdir()
+    for name in ("bin", "lib", "pyvenv.cfg"):
+        (folder / ".venv" / name).symlink_to(Path(sys.prefix, name))
     (folder / ".venv/installed").touch()
-    done = execute(folder, *recipe, status=2, GIT_CEILING_DIRECTORIES=str(tmp_path))
-    errors = [line for line in done.stdout.splitlines() + done.stderr.splitlines() if "error:" in line]
-    assert errors == ["error: experiments need git and a commit; run make repro"]
-    shutil.rmtree(folder / ".venv")
-    (folder / ".venv").symlink_to(sys.prefix)
-    dvc(folder, "config", "--local", "core.no_scm", "true")
-    assert ran(dvc(folder, "repro", "download@sst").stdout) == ["identify", "download@sst"]
+    alone = {"GIT_CEILING_DIRECTORIES": str(tmp_path)}
+    assert ran(execute(folder, *make, "repro", **alone).stdout) == ["identify", "download@sst"]
     assert (folder / "data/raw/sst/train.csv").is_file()
-    assert ran(dvc(folder, "repro", "download@sst").stdout) == ["identify"]
+    assert ran(execute(folder, *make, "repro", **alone).stdout) == ["identify"]
+    done = execute(folder, *make, "local", status=2, **alone)
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if not line.startswith("make: ")]
+    assert lines == ["error: experiments need git and a commit; run make repro"]
+    # A repository made of it later is used.
+    commit(folder)
+    assert ran(execute(folder, *make, "repro", **alone).stdout) == ["identify"]
+    config = (folder / ".dvc/config.local").read_text(encoding="utf-8")
+    assert config.split() == ["[core]", "no_scm", "=", "false"]
 
 
 def test_wrong_parameter_stops_before_any_work(tidy, dvc):
