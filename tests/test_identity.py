@@ -18,6 +18,7 @@ from knotwork import provenance
 from knotwork.errors import UserError
 from knotwork.identity import base_folder, base_identity, parser_identity
 
+COMMIT = "0" * 40
 PARSER = Path(__file__).parents[1] / "assets/parser"
 
 
@@ -132,6 +133,11 @@ def test_hub_model_needs_a_revision():
     assert "a hub model needs base.revision" in error_of("gpt2")
 
 
+@pytest.mark.parametrize("revision", ["main", "607a30d", "v1.0", COMMIT.upper().replace("0", "G")])
+def test_revision_is_a_commit(revision):
+    assert f"base.revision: {revision!r} is no commit" in error_of("gpt2", revision)
+
+
 @pytest.fixture
 def hub(monkeypatch):
     """A hub that is not reached: ``answer`` is raised or given for what is not in the cache."""
@@ -168,7 +174,7 @@ def response():
         ),
         (
             lambda: RevisionNotFoundError("none", response=response()),
-            "base.revision: the hub's gpt2 has no revision abc",
+            "base.revision: the hub's gpt2 has no revision 0000",
         ),
         (lambda: OfflineModeIsEnabled("offline"), "set base.path to a local folder such as assets/base"),
         (lambda: LocalEntryNotFoundError("no network"), "the hub cannot be reached; set base.path"),
@@ -178,21 +184,21 @@ def response():
 )
 def test_hub_errors_are_one_line(hub, error, expected):
     hub(error())
-    assert expected in error_of("gpt2", "abc")
+    assert expected in error_of("gpt2", COMMIT)
 
 
 def test_hub_model_is_taken_at_its_revision_and_without_pickles(hub, tiny_base):
     calls = hub(tiny_base)
-    assert base_folder("gpt2", "abc") == tiny_base
+    assert base_folder("gpt2", COMMIT) == tiny_base
     assert [call["local"] for call in calls] == [True, False]
-    assert all(call["revision"] == "abc" for call in calls)
+    assert all(call["revision"] == COMMIT for call in calls)
     patterns = calls[-1]["allow_patterns"]
     assert not any(Path("pytorch_model.bin").match(pattern) for pattern in patterns)
     assert any(Path("model.safetensors").match(pattern) for pattern in patterns)
 
 
 def test_no_name_of_the_hub():
-    assert "is neither a folder nor a hub name" in error_of("two words", "abc")
+    assert "is neither a folder nor a hub name" in error_of("two words", COMMIT)
 
 
 def test_identity_of_the_parser(tmp_path):

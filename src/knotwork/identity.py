@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ FILES_OF_A_BASE = [
     "special_tokens_map.json",
 ]
 ARCHITECTURES = ("gpt2",)
+COMMIT = re.compile("[0-9a-f]{40}")
 MASKS = (".attn.bias", ".attn.masked_bias")
 
 
@@ -86,6 +88,11 @@ def _snapshot(name: str, revision: str | None) -> Path:
     if revision is None:
         raise UserError(
             f"base.path: {name} is no folder here, and a hub model needs base.revision, the commit to take"
+        )
+    if not COMMIT.fullmatch(revision):
+        raise UserError(
+            f"base.revision: {revision!r} is no commit (40 hex digits), and branches and tags move; "
+            "the model's page on the hub lists its commits"
         )
     import httpx
     from huggingface_hub import snapshot_download
