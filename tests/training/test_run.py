@@ -213,6 +213,21 @@ def test_non_finite_loss_stops_the_run(train, monkeypatch):
     assert not Path("models").exists()
 
 
+def test_non_finite_weights_after_the_last_step_stop_the_run(train, monkeypatch):
+    """No training loss is left to tell of them."""
+    original = KnotTrainer.evaluate
+
+    def poisoned(self, *args, **kwargs):
+        if self.state.global_step == self.state.max_steps:
+            next(self.model.parameters()).data.fill_(float("nan"))
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(KnotTrainer, "evaluate", poisoned)
+    with pytest.raises(UserError, match=r"selection loss is nan at step \d+; lower the adapter's learning_rate"):
+        train()
+    assert not Path("models").exists()
+
+
 def test_gradient_checkpointing_changes_no_weight(train):
     train(lora__dropout=0.2, train__epochs__sst=1)
     plain = lora_weights()

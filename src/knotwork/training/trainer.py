@@ -159,11 +159,7 @@ class KnotTrainer(Trainer):
         """
         labels = inputs.pop("labels")
         loss = losses(self.answer.logits(model, inputs), labels).sum() / num_items_in_batch
-        if not math.isfinite(loss.item()):
-            raise UserError(
-                f"training loss is {loss.item()} at step {self.state.global_step + 1}; "
-                "lower the adapter's learning_rate or set train.optimizer.max_grad_norm"
-            )
+        self._check_finite(loss.item(), "training")
         self.meter.loss += loss.item()
         # Distributed training averages gradients over processes; the loss is a sum over them.
         loss = loss * self.args.world_size
@@ -171,7 +167,11 @@ class KnotTrainer(Trainer):
         return loss if penalty is None else loss + penalty / self.current_gradient_accumulation_steps
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Close the epoch: its training loss and speed, and the loss and metric of the selection split."""
+        """Close the epoch: its training loss and speed, and the loss and metric of the selection split.
+
+        Raises:
+            UserError: the selection loss is not finite: the epoch's last step has broken the weights.
+        """
         meter = self.meter
         loss = self.accelerator.gather(torch.tensor([meter.loss], device=self.args.device)).sum().item()
         before = next((e["eval_seconds"] for e in reversed(self.state.log_history)), 0.0)
@@ -182,11 +182,19 @@ class KnotTrainer(Trainer):
             "tokens_per_second": sum(self.lengths) / max(meter.seconds - before, 1e-9),
             **self.select(self.model),
         }
+        self._check_finite(figures["loss"], "selection")
         meter.loss, meter.steps = 0.0, 0
         metrics = {f"eval_{key}": value for key, value in figures.items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def _check_finite(self, loss: float, which: str) -> None:
+        if not math.isfinite(loss):
+            raise UserError(
+                f"{which} loss is {loss} at step {self.state.global_step + (which == 'training')}; "
+                "lower the adapter's learning_rate or set train.optimizer.max_grad_norm"
+            )
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         with writing(Path(self.args.output_dir)):
