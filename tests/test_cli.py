@@ -80,6 +80,16 @@ def test_predict_from_a_file_and_standard_input(knotwork, tmp_path):
     assert knotwork("predict", "models/sst", stdin=text) == wanted
 
 
+def test_predict_takes_a_line_of_the_file_for_a_text(knotwork, tmp_path):
+    """Characters that only some call line ends separate no texts; a byte order mark belongs to none."""
+    (tmp_path / "texts.txt").write_bytes("\ufeffOne\u2028text\x85of three.\r\nAnother.\r\n".encode())
+    output = knotwork("predict", "models/sst", "--file", str(tmp_path / "texts.txt"))
+    assert [line.split("\t")[3] for line in output.removesuffix("\n").split("\n")] == [
+        "One\u2028text\x85of three.",
+        "Another.",
+    ]
+
+
 def test_predict_with_a_seed(knotwork):
     first, second = (knotwork("predict", "models/sst", "--seed", seed, *TEXTS) for seed in "12")
     assert first == knotwork("predict", "models/sst", *TEXTS)

@@ -213,7 +213,7 @@ def _lines(texts: Sequence[str], file: str | None) -> list[str]:
     if texts and file:
         raise UserError("predict: give texts or --file, not both")
     if not texts:
-        texts = [line for line in _read(file or "-").splitlines() if line.strip()]
+        texts = [line for line in _read(file or "-").split("\n") if line.strip()]
     if not texts:
         raise UserError("predict: no text given")
     return list(texts)
@@ -221,7 +221,7 @@ def _lines(texts: Sequence[str], file: str | None) -> list[str]:
 
 def _read(file: str) -> str:
     try:
-        return sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+        return sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:

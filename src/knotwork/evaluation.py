@@ -11,7 +11,6 @@ import pandas as pd
 from knotwork import adapters, provenance, tasks
 from knotwork.corpora import Row
 from knotwork.encoding import Example, encode
-from knotwork.errors import UserError
 from knotwork.files import read_json, text_hash, whole_folder, write_json, write_text
 from knotwork.inference import Scores, score
 from knotwork.params import Params
@@ -64,8 +63,6 @@ def evaluate_task(params: Params, name: str, data: Path, runs: Path, destination
     start = time.perf_counter()
     task, raw = tasks.get(name), data / "raw" / name
     dev, test = task.read(raw, "dev").rows, task.read(raw, "test").rows
-    if not dev:
-        raise UserError(f"{raw}: the dev split has no labelled rows; nothing can be scored")
     scored = []
     for seed in params.seeds:
         run = load_run(runs / f"seed-{seed}")
@@ -117,9 +114,8 @@ def _score_run(run: Run, params: Params, dev: list[Row], test: list[Row], graphs
         return Scored(run, dev_examples, dev_scores, None, written, answered, truncated)
     test_examples = adapter.attach(encode(task, test, run.tokenizer, length), graphs)
     truncated += sum(example.truncated for example in test_examples)
-    test_scores = score(run.model, run.answer, test_examples, size) if test else None
-    answered = test_scores.probabilities.argmax(1).tolist() if test_scores else []
-    labels = dev_scores.probabilities.argmax(1).tolist()
+    test_scores = score(run.model, run.answer, test_examples, size)
+    labels, answered = (scores.probabilities.argmax(1).tolist() for scores in (dev_scores, test_scores))
     return Scored(run, dev_examples, dev_scores, test_scores, labels, answered, truncated)
 
 
