@@ -37,6 +37,10 @@ class TestValues:
         assert score.per_seed == pytest.approx([accuracy_score(GOLD, row) for row in predictions])
         assert score.value == pytest.approx((predictions == GOLD).mean())
 
+    def test_share_pools_the_chances_of_all_texts(self):
+        score = statistics.share([[1, 3], [0, 2]], [[1, 4], [2, 2]])
+        assert score.per_seed == pytest.approx([4 / 5, 2 / 4])
+
     def test_macro_f1_is_scikit_learns(self):
         predictions = noisy(3)
         expected = [f1_score(GOLD, row, average="macro") for row in predictions]
@@ -186,6 +190,8 @@ class TestBadInput:
             lambda: statistics.macro_f1([0, 1], [[0, 1, 1]]),
             lambda: statistics.macro_f1([0], [[0, 1, 1]]),
             lambda: statistics.macro_f1([0, -1], [0, 1]),
+            lambda: statistics.share([[1, 0]], [[2, 0]]),
+            lambda: statistics.share([[1, 0]], [[2]]),
             lambda: statistics.perplexity([1.0, 2.0], [3, 0]),
             lambda: statistics.perplexity([1.0, 2.0], [3]),
             lambda: statistics.chrf([["a"]], ["a", "b"]),

@@ -103,6 +103,19 @@ def mean(values: ArrayLike) -> CorpusScore:
     return CorpusScore(np.stack([array, np.ones_like(array)], axis=-1), _ratio)
 
 
+def share(hits: ArrayLike, of: ArrayLike) -> CorpusScore:
+    """Share of hits among all chances: lines of the right length, say, among all lines of all texts.
+
+    Args:
+        hits: of each text, seeds x texts.
+        of: chances of each text, at least 1; the same shape.
+    """
+    hits, of = np.asarray(hits, dtype=np.float64), np.asarray(of, dtype=np.float64)
+    if hits.shape != of.shape or (of < 1).any():
+        raise ValueError(f"hits {hits.shape} of chances {of.shape}, of which every text needs one")
+    return CorpusScore(np.stack([hits, of], axis=-1), _ratio)
+
+
 def macro_f1(gold: ArrayLike, predictions: ArrayLike) -> CorpusScore:
     """F1 averaged over the classes that occur in gold or predictions, as scikit-learn does by default.
 

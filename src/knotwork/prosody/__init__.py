@@ -1,0 +1,1 @@
+"""Metre, rhyme and repetition in verse: counted, not judged."""
