@@ -3,11 +3,13 @@
 from pathlib import Path
 
 from knotwork import tasks
-from knotwork.baselines import largest_class, random_sonnet, tfidf
+from knotwork.baselines import copied_lines, drawn_sonnets, largest_class, random_sonnet, tfidf
 from knotwork.corpora.select import cap
 from knotwork.entry import run_stage
 from knotwork.files import write_json
 from knotwork.params import Params
+from knotwork.prosody import measures
+from knotwork.statistics import sonnet_chrf
 from knotwork.tasks.task import Classification
 
 
@@ -27,7 +29,13 @@ def work(params: Params, arguments: list[str]) -> None:
             "rows_all": len(everything),
         }
     else:
-        scores = random_sonnet([row.texts[0] for row in seen], [row.texts[0] for row in dev])
+        training, truth = [row.texts[0] for row in seen], [row.texts[0] for row in dev]
+        copied = [copied_lines(truth)]
+        texts = {"true": [truth], "random_sonnet": drawn_sonnets(training, truth), "copied_lines": copied}
+        scores = random_sonnet(training, truth)
+        scores |= {f"copied_lines_{key}": score.value for key, score in sonnet_chrf(copied, truth).items()}
+        known = [row.texts[0] for row in everything]
+        scores["verse"] = {name: measures.summary(written, known) for name, written in texts.items()}
     write_json(Path("data/baselines") / f"{name}.json", scores)
 
 

@@ -113,6 +113,17 @@ class TestRandomSonnet:
         assert first != baselines.random_sonnet(train, train[:2], draws=5, seed=2)
 
 
+class TestCopiedLines:
+    def test_says_the_given_lines_over_and_over(self):
+        (text,) = baselines.copied_lines([sonnet("star")])
+        said = [f"star line {n}" for n in (1, 2, 3)]
+        assert text.split("\n") == (said * 5)[:14]
+
+    def test_is_as_long_as_the_true_sonnet(self):
+        twelve = "\n".join(sonnet("star").split("\n")[:12])
+        assert [text.count("\n") for text in baselines.copied_lines([twelve, sonnet("rose")])] == [11, 13]
+
+
 def test_needs_neither_torch_nor_transformers():
     check = "import sys; import knotwork.baselines; sys.exit(bool({'torch', 'transformers'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

@@ -1,4 +1,5 @@
 import json
+import math
 import shutil
 
 import pandas as pd
@@ -8,6 +9,7 @@ from knotwork import evaluation
 from knotwork.errors import UserError
 from knotwork.evaluation import evaluate_task
 from knotwork.files import read_json, write_json
+from knotwork.runs import load_run
 from knotwork.training.run import train_run
 
 SMALL = {
@@ -38,7 +40,12 @@ BASELINES = {
         "random_sonnet_chrf_generated_low": 19.0,
         "random_sonnet_chrf_generated_high": 21.0,
         "draws": 50,
+        "verse": {"true": {"ten_syllables": 0.9}},
     },
+}
+ZERO_SHOT = {
+    "sst": {"zero_shot": 0.2},
+    "sonnet": {"zero_shot_perplexity": 200.0, "verse": {"zero_shot": {"ten_syllables": 0.1}}},
 }
 FILES = {"metrics.json", "card.json", "history.csv", "scores.tsv", "pictures.json", "predictions"}
 
@@ -60,6 +67,7 @@ def project(data, parameters, tmp_path_factory):
                 place = home / "models" / task / f"seed-{seed}"
                 train_run(params, task, seed, data, place)
             write_json(home / f"data/baselines/{task}.json", BASELINES[task])
+            write_json(home / f"data/zero_shot/{task}.json", ZERO_SHOT[task])
             evaluated(home, params, task)
     return home
 
@@ -82,7 +90,7 @@ def test_files(project, task):
 def test_metrics_of_a_classification(project):
     metrics = read_json(project / "reports/sst/metrics.json")
     scores = ranged("accuracy", "macro_f1", "nll") | {"accuracy_sd", "ece"}
-    baselines = {"baseline_largest_class", "baseline_tfidf", "baseline_tfidf_all_rows"}
+    baselines = {f"baseline_{name}" for name in ("largest_class", "tfidf", "tfidf_all_rows", "zero_shot")}
     assert metrics.keys() == {"schema_version"} | scores | baselines | COSTS
     assert all(isinstance(value, int | float) for value in metrics.values())
     assert metrics["schema_version"] == 1
@@ -95,10 +103,12 @@ def test_metrics_of_a_classification(project):
 
 def test_metrics_of_sonnets(project):
     metrics = read_json(project / "reports/sonnet/metrics.json")
-    scores = ranged("chrf_whole", "chrf_generated", "perplexity") | {"chrf_whole_sd", "chrf_generated_sd"}
-    baselines = {"baseline_random_sonnet_chrf_whole", "baseline_random_sonnet_chrf_generated"}
+    ranges = "chrf_whole", "chrf_generated", "perplexity", "perplexity_continuation"
+    ranges += "ten_syllables", "rhyme_scheme", "copied_words"
+    baselines = {f"baseline_{key}" for key in ("random_sonnet_chrf_whole", "random_sonnet_chrf_generated")}
+    scores = ranged(*ranges) | {"chrf_whole_sd", "chrf_generated_sd", "distinct_2", "baseline_zero_shot_perplexity"}
     assert metrics.keys() == {"schema_version"} | scores | baselines | COSTS
-    for key in ("chrf_whole", "chrf_generated", "perplexity"):
+    for key in ranges:
         assert metrics[f"{key}_low"] <= metrics[key] <= metrics[f"{key}_high"]
     # Three of the lines are given.
     assert metrics["chrf_whole"] > metrics["chrf_generated"]
@@ -165,7 +175,7 @@ def test_card(project, parameters):
     assert (card["task"], card["adapter"], card["seeds"]) == ("sst", "lora", [1, 2])
     assert card["rows"] == {"train_all": 48, "train": 36, "selection": 12, "skipped": 0, "dev": 12, "test": 6}
     assert card["corpus"]["files"].keys() == {"train", "dev", "test"}
-    assert card["baselines"] == BASELINES["sst"]
+    assert card["baselines"] == BASELINES["sst"] | ZERO_SHOT["sst"]
     assert card["parameters"]["lora.r"] == 16
     assert card["parameters"]["evaluate.bootstrap"] == 100
     assert card["parameters"]["evaluate.generation.top_p"] == 0.9
@@ -181,6 +191,26 @@ def test_card(project, parameters):
     assert metrics["accuracy"] == pytest.approx(mean, abs=1e-5)
     sonnets = read_json(project / "reports/sonnet/card.json")
     assert "chrF" in sonnets["chrf_signature"] or "nc:" in sonnets["chrf_signature"]
+    assert sonnets["verse"].keys() == {"run", "true", "zero_shot"}
+    assert sonnets["verse"]["true"] == {"ten_syllables": 0.9}
+    metrics = read_json(project / "reports/sonnet/metrics.json")
+    for key in ("ten_syllables", "rhyme_scheme", "copied_words", "distinct_2"):
+        assert sonnets["verse"]["run"][key] == pytest.approx(metrics[key], abs=1e-5)
+        assert sonnets["per_seed"][0][key] == pytest.approx(metrics[key], abs=1e-5)
+
+
+def test_perplexity_of_the_continuation(project, data):
+    """Of the tokens after the given lines alone, each seen after all before it, text by text."""
+    run = load_run(project / "models/sonnet/seed-1")
+    nll, tokens = 0.0, 0
+    for row in run.task.read(data / "raw/sonnet", "dev").rows:
+        ids = [*run.tokenizer(row.texts[0])["input_ids"], run.tokenizer.eos_token_id]
+        given = len(run.tokenizer("\n".join(row.texts[0].split("\n")[:3]) + "\n")["input_ids"])
+        steps = run.logits(ids).log_softmax(-1)
+        nll -= sum(float(steps[place - 1, ids[place]]) for place in range(given, len(ids)))
+        tokens += len(ids) - given
+    metrics = read_json(project / "reports/sonnet/metrics.json")
+    assert metrics["perplexity_continuation"] == pytest.approx(math.exp(nll / tokens), rel=1e-4)
 
 
 def test_pictures(project):

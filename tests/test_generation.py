@@ -2,9 +2,9 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from knotwork import models
+from knotwork import generation, models
 from knotwork.errors import UserError
-from knotwork.generation import FourteenLines, NoisePerPrompt, generate
+from knotwork.generation import FourteenLines, NoisePerPrompt, _sample, generate
 from knotwork.params import Generation
 
 OPENINGS = [
@@ -12,7 +12,7 @@ OPENINGS = [
     "One line alone",
     "A door,\na much longer second line about the door and all the people who went through it before,\nshut.",
 ]
-SETTINGS = Generation(temperature=1.0, top_p=0.95, max_new_tokens=40, seed=0)
+SETTINGS = Generation(temperature=1.0, top_p=0.95, max_new_tokens=40, seed=0, best_of=1)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_without_noise_it_is_the_likeliest_continuation(model, tokenizer):
 )
 def test_noise_draws_from_the_softmax(temperature, top_p, shares):
     """The largest of scores and noise has the probabilities of temperature and top-p sampling."""
-    settings = Generation(temperature=temperature, top_p=top_p, max_new_tokens=1, seed=0)
+    settings = Generation(temperature=temperature, top_p=top_p, max_new_tokens=1, seed=0, best_of=1)
     noise = NoisePerPrompt([[prompt] for prompt in range(4000)], settings)
     scores = torch.tensor([0.5, 0.3, 0.2]).log().expand(4000, 3)
     drawn = noise(torch.zeros(4000, 1, dtype=torch.long), scores).argmax(1)
@@ -109,7 +109,9 @@ def test_texts_begin_with_their_openings(model, tokenizer):
 
 def test_it_stops_at_fourteen_lines(model, tokenizer, always):
     always(tokenizer(" word\n")["input_ids"])
-    texts = generate(model, tokenizer, OPENINGS, Generation(temperature=1, top_p=1, max_new_tokens=200, seed=0))
+    texts = generate(
+        model, tokenizer, OPENINGS, Generation(temperature=1, top_p=1, max_new_tokens=200, seed=0, best_of=1)
+    )
     assert [len(text.split("\n")) for text in texts] == [14, 14, 14]
 
 
@@ -137,7 +139,7 @@ def test_max_new_tokens_ends_it(model, tokenizer, always):
 
 def test_the_context_ends_it(short_model, tokenizer):
     """A prompt that leaves less room than asked for is gone on from as far as the context goes."""
-    settings = Generation(temperature=1, top_p=1, max_new_tokens=300, seed=0)
+    settings = Generation(temperature=1, top_p=1, max_new_tokens=300, seed=0, best_of=1)
     (text,) = generate(short_model, tokenizer, ["one two three"], settings)
     assert text.startswith("one two three\n")
 
@@ -158,3 +160,43 @@ def test_empty_prompt(model, tokenizer, opening):
 def test_prompt_longer_than_the_context(short_model, tokenizer):
     with pytest.raises(UserError, match=r"prompt 2: \d+ tokens leave no room in the context of 64"):
         generate(short_model, tokenizer, ["One", "word " * 64], SETTINGS)
+
+
+class TestBestOf:
+    SETTINGS = SETTINGS.model_copy(update={"best_of": 4, "temperature": 1.5, "max_new_tokens": 12})
+
+    def samples(self, model, tokenizer):
+        """The four samples of each opening: the first as without a choice, the others with noise of their own."""
+        return [_sample(model, tokenizer, OPENINGS, self.SETTINGS, number) for number in range(4)]
+
+    def test_the_first_sample_is_the_only_one_of_one(self, model, tokenizer):
+        one = self.SETTINGS.model_copy(update={"best_of": 1})
+        samples = self.samples(model, tokenizer)
+        assert generate(model, tokenizer, OPENINGS, one) == samples[0]
+        assert all(len(set(texts)) == 4 for texts in zip(*samples, strict=True))
+
+    def test_it_is_the_sample_with_the_lowest_nll_per_token(self, model, tokenizer):
+        """Recomputed text by text, with neither batch nor padding."""
+        kept = generate(model, tokenizer, OPENINGS, self.SETTINGS)
+        for opening, text, *samples in zip(OPENINGS, kept, *self.samples(model, tokenizer), strict=True):
+            costs = []
+            for sample in samples:
+                given = len(tokenizer(opening + "\n")["input_ids"])
+                ids = torch.tensor([tokenizer(sample)["input_ids"]])
+                with torch.no_grad():
+                    steps = model(ids).logits[0].log_softmax(-1)[given - 1 : -1]
+                costs.append(-float(steps.gather(1, ids[0, given:, None]).mean()))
+            assert text == samples[costs.index(min(costs))]
+
+    def test_an_empty_sample_is_never_chosen(self, model, tokenizer, monkeypatch):
+        written = {0: ["One"], 1: ["One\ntwo"]}
+        monkeypatch.setattr(generation, "_sample", lambda *arguments: written[arguments[-1]])
+        settings = self.SETTINGS.model_copy(update={"best_of": 2})
+        assert generate(model, tokenizer, ["One"], settings) == ["One\ntwo"]
+
+    def test_the_adapter_completes_the_samples(self, model, tokenizer):
+        seen = []
+        generate(
+            model, tokenizer, OPENINGS, self.SETTINGS, lambda examples: seen.append(examples) or list(examples)
+        )
+        assert [len(examples) for examples in seen] == [3, 3, 3, 3]

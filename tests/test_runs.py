@@ -136,6 +136,7 @@ def test_generate(trained):
     assert [text.split("\n")[0] for text in texts] == ["One line", "Another"]
     assert run.generate(["Another"], max_new_tokens=8, seed=1) == texts[1:]
     assert run.generate([]) == []
+    assert run.generate(["Another"], max_new_tokens=8, seed=1, best_of=3)[0].startswith("Another\n")
 
 
 def test_what_a_run_cannot_do(trained):
@@ -152,7 +153,7 @@ def test_what_a_run_cannot_do(trained):
     for text in ("", [], [0] * 513):
         with pytest.raises(UserError, match=r"logits: \d+ tokens; the context takes 1 to 512"):
             sonnets.logits(text)
-    for setting in ({"temperature": 0}, {"top_p": 1.5}, {"max_new_tokens": 0}, {"seed": -1}):
+    for setting in ({"temperature": 0}, {"top_p": 1.5}, {"max_new_tokens": 0}, {"seed": -1}, {"best_of": 0}):
         with pytest.raises(UserError, match=f"generate: {next(iter(setting))}: "):
             sonnets.generate(["One line"], **setting)
 

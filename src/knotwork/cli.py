@@ -53,6 +53,7 @@ def generate(arguments: argparse.Namespace) -> None:
         "top_p": arguments.top_p,
         "max_new_tokens": arguments.max_new_tokens,
         "seed": arguments.sample,
+        "best_of": arguments.best_of,
     }
     print("\n\n".join(run.generate(openings, **settings)))
 
@@ -178,6 +179,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--temperature", type=float, default=0.8)
     command.add_argument("--top-p", type=float, default=0.9)
     command.add_argument("--max-new-tokens", type=int, default=300)
+    command.add_argument(
+        "--best-of", type=int, default=1, help="samples, of which the likeliest is kept (default 1)"
+    )
     command.set_defaults(work=generate)
 
     command = commands.add_parser("compare", help="hold runs against the first of them, with paired tests")

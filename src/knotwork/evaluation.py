@@ -13,18 +13,20 @@ from knotwork.corpora import Row
 from knotwork.encoding import Example, encode
 from knotwork.files import read_json, text_hash, whole_folder, write_json, write_text
 from knotwork.inference import Scores, score
+from knotwork.likelihood import continuation_nll, given_tokens
 from knotwork.params import Params
+from knotwork.prosody import measures
 from knotwork.runs import Run, load_run
 from knotwork.statistics import (
-    GIVEN_LINES,
     CorpusScore,
-    chrf,
     expected_calibration_error,
     generated_lines,
+    given_lines,
     macro_f1,
     mean,
     perplexity,
     reliability,
+    sonnet_chrf,
     standard_deviation,
 )
 from knotwork.tasks.task import Classification, Task
@@ -45,6 +47,8 @@ class Scored:
     dev_predictions: list
     test_predictions: list
     truncated: int
+    continuation: tuple[np.ndarray, np.ndarray] | None = None
+    """Of sonnets: see :func:`knotwork.likelihood.continuation_nll`, of dev."""
 
 
 def evaluate_task(params: Params, name: str, data: Path, runs: Path, destination: Path) -> None:
@@ -67,9 +71,13 @@ def evaluate_task(params: Params, name: str, data: Path, runs: Path, destination
     for seed in params.seeds:
         run = load_run(runs / f"seed-{seed}")
         scored.append(_score_run(run, params, dev, test, data / "graphs" / name))
-    baseline = read_json(data / f"baselines/{name}.json")
-    figures = _classified if isinstance(task, Classification) else _written
-    metrics, per_seed, pictures, extra = figures(task, scored, dev, test, params)
+    baseline = _baselines(data, name)
+    if isinstance(task, Classification):
+        metrics, per_seed, pictures, extra = _classified(task, scored, dev, test, params)
+    else:
+        training = [row.texts[0] for row in task.read(raw, "train").rows]
+        metrics, per_seed, pictures, extra = _written(scored, dev, test, training, params)
+        extra["verse"] |= baseline.pop("verse")
     pictures |= _adapters_own(scored[0])
     metrics |= {f"baseline_{key}": value for key, value in baseline.items() if _is_score(key)}
     metrics |= adapters.get(scored[0].run.card["adapter"]).figures(data / "graphs" / name)
@@ -92,6 +100,15 @@ def evaluate_task(params: Params, name: str, data: Path, runs: Path, destination
                 write_text(file, _submission(task, rows, predicted))
 
 
+def _baselines(data: Path, name: str) -> dict[str, Any]:
+    """What simple methods and the untrained base reach, as their stages left it."""
+    simple, untrained = (read_json(data / stage / f"{name}.json") for stage in ("baselines", "zero_shot"))
+    merged = simple | untrained
+    if "verse" in merged:
+        merged["verse"] = simple["verse"] | untrained["verse"]
+    return merged
+
+
 def _adapters_own(scored: Scored) -> dict[str, Any]:
     """The adapter's own pictures, of the first seed."""
     run = scored.run
@@ -107,11 +124,15 @@ def _score_run(run: Run, params: Params, dev: list[Row], test: list[Row], graphs
     print(f"{task.title}: {run.card['adapter']}, seed {run.card['seed']}, {len(dev)} dev rows", flush=True)
     dev_scores = score(run.model, run.answer, dev_examples, size)
     if not isinstance(task, Classification):
-        openings = ["\n".join(row.texts[0].split("\n")[:GIVEN_LINES]) for row in dev]
+        openings = [given_lines(row.texts[0]) for row in dev]
+        given = [
+            given_tokens(run.tokenizer, row.texts[0], opening) for row, opening in zip(dev, openings, strict=True)
+        ]
+        continuation = continuation_nll(run.model, run.answer, dev_examples, given, size)
         settings = params.evaluate.generation.model_dump()
         written = run.generate(openings, **settings)
         answered = run.generate([row.texts[0] for row in test], **settings)
-        return Scored(run, dev_examples, dev_scores, None, written, answered, truncated)
+        return Scored(run, dev_examples, dev_scores, None, written, answered, truncated, continuation)
     test_examples = adapter.attach(encode(task, test, run.tokenizer, length), graphs)
     truncated += sum(example.truncated for example in test_examples)
     test_scores = score(run.model, run.answer, test_examples, size)
@@ -151,29 +172,38 @@ def _classified(
 
 
 def _written(
-    task: Task, scored: list[Scored], dev: list[Row], test: list[Row], params: Params
+    scored: list[Scored], dev: list[Row], test: list[Row], training: list[str], params: Params
 ) -> tuple[dict[str, float], list[dict[str, Any]], dict[str, Any], dict[str, Any]]:
-    """The same for sonnets: chrF of whole sonnets (the paper's) and of the generated lines alone, perplexity."""
+    """The same for sonnets.
+
+    ``perplexity`` is of the whole true sonnets after their first token, ``perplexity_continuation`` of what follows
+    their given lines; the other figures are of the generated sonnets.
+    """
     truth = [row.texts[0] for row in dev]
     written = [item.dev_predictions for item in scored]
+    nll, tokens = np.array([item.continuation for item in scored]).swapaxes(0, 1)
+    chrf = sonnet_chrf(written, truth)
     scores = {
-        "chrf_whole": chrf(written, truth),
-        "chrf_generated": chrf(
-            [[generated_lines(text) for text in texts] for texts in written],
-            [generated_lines(text) for text in truth],
-        ),
+        **chrf,
         "perplexity": perplexity(
             np.array([item.dev.nll for item in scored]), np.array([item.dev.tokens for item in scored])
         ),
+        "perplexity_continuation": perplexity(nll, tokens),
+        "ten_syllables": measures.ten_syllables(written),
+        "rhyme_scheme": measures.rhyme_scheme(written),
+        "copied_words": measures.copied_words(written, training),
     }
-    metrics = _intervals(scores, params.evaluate.bootstrap, spread=("chrf_whole", "chrf_generated"))
+    variety = [measures.distinct(texts, 2) for texts in written]
+    metrics = _intervals(scores, params.evaluate.bootstrap, spread=tuple(chrf))
+    metrics["distinct_2"] = float(np.mean(variety))
     per_seed = [
-        {key: float(value.per_seed[index]) for key, value in scores.items()} for index in range(len(scored))
+        {**{key: float(value.per_seed[index]) for key, value in scores.items()}, "distinct_2": variety[index]}
+        for index in range(len(scored))
     ]
     examples = [
         {
             "id": row.id,
-            "opening": "\n".join(row.texts[0].split("\n")[:GIVEN_LINES]),
+            "opening": given_lines(row.texts[0]),
             "generated": generated_lines(text),
             "truth": generated_lines(row.texts[0]) if known else None,
         }
@@ -183,7 +213,11 @@ def _written(
         )
         for row, text in zip(rows, texts, strict=True)
     ]
-    return metrics, per_seed, {"examples": examples}, {"chrf_signature": scores["chrf_whole"].signature}
+    extra = {
+        "chrf_signature": chrf["chrf_whole"].signature,
+        "verse": {"run": measures.summary(written, training)},
+    }
+    return metrics, per_seed, {"examples": examples}, extra
 
 
 def _intervals(scores: dict[str, CorpusScore], resamples: int, spread: tuple[str, ...]) -> dict[str, float]:

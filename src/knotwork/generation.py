@@ -1,7 +1,8 @@
 """Sampling of sonnets with the library's ``generate``: a batch of twelve gives the texts of twelve singles."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import (
@@ -14,11 +15,16 @@ from transformers import (
     TopPLogitsWarper,
 )
 
+from knotwork.answers import Text
+from knotwork.corpora import Row
+from knotwork.encoding import Example
 from knotwork.errors import UserError
 from knotwork.files import digest
+from knotwork.likelihood import continuation_nll, given_tokens
 from knotwork.params import Generation
 
 SONNET_LINES = 14
+BATCH_TOKENS = 8192
 
 
 class NoisePerPrompt(LogitsProcessor):
@@ -30,12 +36,14 @@ class NoisePerPrompt(LogitsProcessor):
     Args:
         prompts: token ids of each row.
         settings: temperature, top-p and seed.
+        sample: which of several samples for the same prompt, from 0.
     """
 
-    def __init__(self, prompts: Sequence[Sequence[int]], settings: Generation) -> None:
+    def __init__(self, prompts: Sequence[Sequence[int]], settings: Generation, sample: int = 0) -> None:
         self.temperature = settings.temperature
         self.top_p = TopPLogitsWarper(settings.top_p)
-        seeds = [int(digest([settings.seed, list(prompt)]), 16) % 2**63 for prompt in prompts]
+        further = [sample] if sample else []
+        seeds = [int(digest([settings.seed, list(prompt), *further]), 16) % 2**63 for prompt in prompts]
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
@@ -65,15 +73,62 @@ class FourteenLines(StoppingCriteria):
         return torch.tensor(done, device=input_ids.device)
 
 
-@torch.no_grad()
 def generate(
-    model: nn.Module, tokenizer: PreTrainedTokenizerBase, openings: Sequence[str], settings: Generation
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    openings: Sequence[str],
+    settings: Generation,
+    complete: Callable[[Sequence[Example]], list[Example]] = list,
 ) -> list[str]:
     """Go on from each opening until fourteen lines or the end of text; returns opening and continuation.
+
+    Of ``settings.best_of`` samples for an opening it is the one that the model itself finds likeliest per token,
+    without temperature and top-p. The true continuation has no part in the choice.
+
+    Args:
+        model: a language model.
+        tokenizer: its tokenizer.
+        openings: lines to go on from.
+        settings: of the sampling.
+        complete: gives examples what the model's adapter needs beside token ids; used to choose among samples.
 
     Raises:
         UserError: an opening is empty, or leaves no room in the model's context.
     """
+    samples = [_sample(model, tokenizer, openings, settings, number) for number in range(settings.best_of)]
+    if settings.best_of == 1:
+        return samples[0]
+    costs = [_cost(model, tokenizer, openings, texts, complete) for texts in samples]
+    return [samples[best][index] for index, best in enumerate(np.argmin(costs, axis=0))]
+
+
+def _cost(
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    openings: Sequence[str],
+    texts: Sequence[str],
+    complete: Callable[[Sequence[Example]], list[Example]],
+) -> np.ndarray:
+    """Mean negative log-likelihood of each continuation's tokens; infinite where nothing was written."""
+    examples = [
+        Example(Row(str(number), (text,), None), tokenizer(text)["input_ids"][: model.config.n_positions], False)
+        for number, text in enumerate(texts, start=1)
+    ]
+    given = [given_tokens(tokenizer, text, _tidy(opening)) for text, opening in zip(texts, openings, strict=True)]
+    answer = Text(tokenizer.eos_token_id)
+    nll, tokens = continuation_nll(model, answer, complete(examples), given, BATCH_TOKENS)
+    return np.divide(nll, tokens, out=np.full_like(nll, np.inf), where=tokens > 0)
+
+
+@torch.no_grad()
+def _sample(
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    openings: Sequence[str],
+    settings: Generation,
+    sample: int,
+) -> list[str]:
+    """One sample for each opening."""
     prompts = []
     for number, opening in enumerate(openings, start=1):
         if not opening.strip():
@@ -101,16 +156,21 @@ def generate(
             eos_token_id=pad,
             pad_token_id=pad,
         ),
-        logits_processor=LogitsProcessorList([NoisePerPrompt(prompts, settings)]),
+        logits_processor=LogitsProcessorList([NoisePerPrompt(prompts, settings, sample)]),
         stopping_criteria=StoppingCriteriaList([FourteenLines(tokenizer, width, given)]),
     )
     model.train(was_training)
     texts = []
     for opening, row in zip(openings, written, strict=True):
         continuation = tokenizer.decode(row[width:], skip_special_tokens=True)
-        lines = [line.rstrip() for line in f"{opening}\n{continuation}".split("\n")]
-        texts.append("\n".join([line for line in lines if line][:SONNET_LINES]))
+        texts.append(_tidy(f"{opening}\n{continuation}"))
     return texts
+
+
+def _tidy(text: str) -> str:
+    """At most fourteen lines, without blank ones and space at their ends."""
+    lines = [line.rstrip() for line in text.split("\n")]
+    return "\n".join([line for line in lines if line][:SONNET_LINES])
 
 
 def _ended(text: str) -> int:

@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -9,7 +10,6 @@ from torch import nn
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
-from knotwork.adapters.adapter import FreshBase
 from knotwork.answers import Answer
 from knotwork.errors import UserError
 
@@ -27,7 +27,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def fresh_base(folder: Path, answer: Answer, max_length: int, seed: int) -> FreshBase:
+def fresh_base(folder: Path, answer: Answer, max_length: int, seed: int) -> Callable[..., PreTrainedModel]:
     """A function that makes the base model in fp32, as ``answer`` needs it, its new head drawn from ``seed``.
 
     Raises:

@@ -224,12 +224,21 @@ class Train(Group):
 
 
 class Generation(Group):
-    """Sampling of sonnets."""
+    """Sampling of sonnets.
+
+    Attributes:
+        temperature: divides the logits.
+        top_p: share of the probability that the drawn tokens come from.
+        max_new_tokens: per text.
+        seed: of the noise, which also depends on the prompt.
+        best_of: samples per opening, of which the model's likeliest is kept.
+    """
 
     temperature: float = Field(gt=0)
     top_p: float = Field(gt=0, le=1)
     max_new_tokens: int = Field(ge=1)
     seed: int = Field(ge=0)
+    best_of: int = Field(ge=1)
 
 
 class Evaluate(Group):

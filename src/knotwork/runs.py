@@ -83,8 +83,11 @@ class Run:
         top_p: float = 0.9,
         max_new_tokens: int = 300,
         seed: int = 0,
+        best_of: int = 1,
     ) -> list[str]:
         """Go on from openings to fourteen lines or the end of text; returns opening and continuation.
+
+        See :class:`knotwork.params.Generation` for the settings.
 
         Raises:
             UserError: the run classifies, an opening is empty or too long, or a setting is out of range.
@@ -92,10 +95,14 @@ class Run:
         if not isinstance(self.answer, Text):
             raise UserError(f"{self.task.name}: this run classifies; generate needs a run of the sonnet task")
         try:
-            settings = Generation(temperature=temperature, top_p=top_p, max_new_tokens=max_new_tokens, seed=seed)
+            settings = Generation(
+                temperature=temperature, top_p=top_p, max_new_tokens=max_new_tokens, seed=seed, best_of=best_of
+            )
         except ValueError as error:
             raise UserError(f"generate: {error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}") from error
-        return generate(self.model, self.tokenizer, list(openings), settings) if openings else []
+        if not openings:
+            return []
+        return generate(self.model, self.tokenizer, list(openings), settings, self._complete)
 
     @torch.no_grad()
     def logits(self, text: str | Sequence[int] | Tensor) -> Tensor:

@@ -161,6 +161,20 @@ def chrf(hypotheses: Sequence[Sequence[str]], references: Sequence[str]) -> Corp
     return CorpusScore(np.asarray(counts, dtype=np.float64), _chrf2, str(metric.get_signature()))
 
 
+def sonnet_chrf(written: Sequence[Sequence[str]], truth: Sequence[str]) -> dict[str, CorpusScore]:
+    """chrF of whole sonnets (the paper's figure, to which the given lines contribute) and of the generated lines.
+
+    Args:
+        written: seeds x whole sonnets.
+        truth: the true ones.
+    """
+    endings = [[generated_lines(text) for text in texts] for texts in written]
+    return {
+        "chrf_whole": chrf(written, truth),
+        "chrf_generated": chrf(endings, [generated_lines(text) for text in truth]),
+    }
+
+
 def standard_deviation(values: ArrayLike) -> float:
     """Sample standard deviation (n - 1 in the denominator) of a figure over seeds; 0.0 for one seed."""
     array = np.asarray(values, dtype=np.float64)
@@ -205,6 +219,11 @@ def expected_calibration_error(probabilities: ArrayLike, gold: ArrayLike, bins: 
     filled = reliability(probabilities, gold, bins)
     gaps = [abs(bin_["accuracy"] - bin_["confidence"]) for bin_ in filled]
     return float(np.average(gaps, weights=[bin_["count"] for bin_ in filled]))
+
+
+def given_lines(text: str) -> str:
+    """The lines of a sonnet that are given, see :data:`GIVEN_LINES`."""
+    return "\n".join(text.split("\n")[:GIVEN_LINES])
 
 
 def generated_lines(text: str) -> str:

@@ -7,7 +7,6 @@ seeds x sonnets, whole, lines parted by line feeds.
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from itertools import combinations, pairwise
-from typing import Any
 
 import numpy as np
 
@@ -49,7 +48,7 @@ def rhyme_scheme(texts: Texts) -> CorpusScore:
 def copied_words(texts: Texts, training: Sequence[str]) -> CorpusScore:
     """Words of the longest span that the generated lines share with a training sonnet, mean over sonnets."""
     corpus = _joined(tuple(training))
-    return mean([[len(_longest_span(generated_lines(text), corpus)) for text in of_seed] for of_seed in texts])
+    return mean([[_longest_span(generated_lines(text), corpus) for text in of_seed] for of_seed in texts])
 
 
 def distinct(sonnets: Sequence[str], n: int) -> float:
@@ -61,15 +60,15 @@ def distinct(sonnets: Sequence[str], n: int) -> float:
     return len(set(grams)) / len(grams) if grams else 0.0
 
 
-def summary(texts: Texts, training: Sequence[str]) -> dict[str, Any]:
-    """All measures as plain values, means over seeds; and the longest copied span of all, as text."""
-    spans = [_longest_span(generated_lines(text), _joined(tuple(training))) for seed in texts for text in seed]
+def summary(texts: Texts, training: Sequence[str]) -> dict[str, float]:
+    """All measures as plain values, means over seeds; and ``longest_copy``, the longest copied span of all."""
+    copied = copied_words(texts, training)
     return {
         "ten_syllables": ten_syllables(texts).value,
         "rhyme_scheme": rhyme_scheme(texts).value,
         **{f"distinct_{n}": float(np.mean([distinct(of_seed, n) for of_seed in texts])) for n in (1, 2, 3)},
-        "copied_words": copied_words(texts, training).value,
-        "longest_copy": " ".join(max(spans, key=len)),
+        "copied_words": copied.value,
+        "longest_copy": int(copied.summands[..., 0].max()),
     }
 
 
@@ -182,10 +181,10 @@ def _joined(sonnets: tuple[str, ...]) -> str:
 
 
 @cache
-def _longest_span(text: str, corpus: str) -> list[str]:
-    """The longest run of a text's words that stands in the corpus, the first of that length."""
-    said, best = words(text), []
+def _longest_span(text: str, corpus: str) -> int:
+    """How many words the longest run of a text's words has that stands in the corpus."""
+    said, best = words(text), 0
     for start in range(len(said)):
-        while f" {' '.join(said[start : start + len(best) + 1])} " in corpus and start + len(best) < len(said):
-            best = said[start : start + len(best) + 1]
+        while start + best < len(said) and f" {' '.join(said[start : start + best + 1])} " in corpus:
+            best += 1
     return best

@@ -25,7 +25,7 @@ def generate(model, prompts, noise=False, **settings):
     width = max(map(len, prompts))
     ids = torch.tensor([[0] * (width - len(prompt)) + prompt for prompt in prompts])
     mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
-    sampling = Generation(temperature=1.0, top_p=0.95, max_new_tokens=1, seed=4)
+    sampling = Generation(temperature=1.0, top_p=0.95, max_new_tokens=1, seed=4, best_of=1)
     processors = LogitsProcessorList([NoisePerPrompt(prompts, sampling)] if noise else [])
     written = model.generate(
         input_ids=ids,

@@ -1,0 +1,17 @@
+"""The untrained base's scores, once per corpus and base: data/zero_shot/<task>.json."""
+
+from pathlib import Path
+
+from knotwork.entry import run_stage
+from knotwork.files import write_json
+from knotwork.params import Params
+from knotwork.zero_shot import zero_shot
+
+
+def work(params: Params, arguments: list[str]) -> None:
+    """Score the base on one task's dev rows."""
+    (task,) = arguments
+    write_json(Path("data/zero_shot") / f"{task}.json", zero_shot(params, task, Path("data/raw") / task))
+
+
+run_stage(work)
