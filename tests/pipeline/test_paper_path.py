@@ -79,22 +79,37 @@ def stage(execute, folder, *words, **options):
     return execute(folder, "stages/run", f"stages/{name}.py", *arguments, NO_PROXY="127.0.0.1", **options)
 
 
-def test_download_and_training(project, execute, monkeypatch):
+@pytest.fixture(scope="module")
+def downloaded(project, execute):
+    """The project with its corpus, and what it is."""
     stage(execute, project, "identify")
-    identity = read_json(project / "data/identity/base.json")
+    stage(execute, project, "download", "sst")
+    return project
+
+
+def test_identity_of_the_base(downloaded):
+    identity = read_json(downloaded / "data/identity/base.json")
     assert identity["config"]["n_embd"] == 768
     # Embeddings of 8,192 tokens and 1,024 positions, and two blocks.
     assert identity["parameters"] == 768 * (8192 + 1024) + 2 * 7_087_872 + 2 * 768
-    stage(execute, project, "download", "sst")
-    stage(execute, project, "train", "sst", "1")
-    monkeypatch.chdir(project)
+
+
+@pytest.mark.parametrize("adapter", ["lora", "kan", "graph"])
+def test_training(downloaded, execute, monkeypatch, adapter):
+    """`make paper` and `make paper ARGS="-S adapter=..."`."""
+    change(downloaded / "params.yaml", {"adapter": adapter})
+    for name in ("parse", "graphs"):
+        stage(execute, downloaded, name, "sst")
+    stage(execute, downloaded, "train", "sst", "1")
+    monkeypatch.chdir(downloaded)
     run = load_run(Path("models/sst"))
-    assert run.card["decisive"]["lora.r"] == 32
-    assert run.card["decisive"]["lora.target_modules"] == ["c_fc", "mlp.c_proj"]
+    assert run.card["decisive"][f"{adapter}.r"] == 32
+    assert run.card["decisive"][f"{adapter}.learning_rate"] == 1e-5
     assert run.card["max_length"] == 1024
     assert run.card["selection"] == "dev"
     # A and B of rank 32 on both matrices of the MLP in two layers.
-    assert run.card["trainable"]["adapter"] == 2 * 2 * 32 * (768 + 4 * 768)
+    lora, trained = 2 * 2 * 32 * (768 + 4 * 768), run.card["trainable"]["adapter"]
+    assert trained == lora if adapter == "lora" else trained > lora
     assert len(run.predict(["A warm, quiet film."])[0].probabilities) == 5
 
 
