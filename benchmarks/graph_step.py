@@ -5,22 +5,19 @@
 Rank 16, 4 heads, every block. Token graphs are drawn at random with as many edges as parsed reviews have (4.2 per
 token): a dependency tree between words both ways, next tokens both ways, pieces of words, lemmas and sentences.
 Steps of the two adapters alternate; seconds are CPU time where there is no accelerator, so that a busy machine
-changes little, and the ratio is that of the medians. Memory is the peak above what the model holds before its first
-step, each measured in a process of its own. Loading and collating are what a batch's graphs add to making it,
-by the plain step. Last, attention alone against PyTorch Geometric's. Results go to benchmarks/results/.
+changes little, and the ratio is that of the medians. Memory is the largest sum of tensors that the first step
+allocates, weights not counted. Loading and collating a batch's graphs are held against the plain step. Last,
+attention alone against PyTorch Geometric's. Results go to benchmarks/results/.
 """
 
 import argparse
-import json
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import kan_block
 import numpy as np
 import pandas as pd
 import torch
@@ -35,12 +32,15 @@ from knotwork.adapters.graph.layer import Edges, GraphAttention
 from knotwork.answers import Score
 from knotwork.corpora import Row
 from knotwork.encoding import Example
+from knotwork.graphs import token_graph
 from knotwork.graphs.pack import open_graphs, write_graphs
 from knotwork.graphs.token_graph import KINDS, TokenGraph
 
 PIECES = 1.3
 """Tokens per word."""
 LABELS = 45
+ENOUGH = 20
+"""Seconds for which short steps are repeated."""
 SHAPES = {"sst": 19, "cfimdb": 191, "longest": 1000}
 """Mean words of a text; the longest are cut to the context."""
 TARGETS = ["c_attn", "c_fc", "c_proj"]
@@ -50,12 +50,8 @@ def main() -> None:
     """Measure and record two tables."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--base", default="assets/base", help="folder of the embedded base")
-    parser.add_argument("--steps", type=int, default=3)
-    parser.add_argument("--memory", help=argparse.SUPPRESS)
+    parser.add_argument("--steps", type=int, default=3, help="of each adapter, at least (default 3)")
     arguments = parser.parse_args()
-    if arguments.memory:
-        print(json.dumps(peak_memory(*json.loads(arguments.memory))))
-        return
     place = device()
     rows = [
         side_by_side(base, shape, batch_size, arguments.steps, place)
@@ -68,19 +64,15 @@ def main() -> None:
 
 def side_by_side(base: str, shape: str, batch_size: int, count: int, place: torch.device) -> dict[str, Any]:
     """A row of the table: seconds, memory, and what a batch's graphs cost."""
-    words = SHAPES[shape]
-    examples = draw(words, batch_size, config_of(base))
+    examples = draw(SHAPES[shape], batch_size, config_of(base))
     batch = {name: tensor.to(place) for name, tensor in collate(examples).items()}
     labels = batch.pop("labels")
     steps = {kind: stepper(adapted(kind, base, place), kind, batch, labels) for kind in ("lora", "graph")}
-    seconds: dict[str, list[float]] = {"lora": [], "graph": []}
-    for number in range(count + 1):
-        for kind, step in steps.items():
-            spent = clock(step, place)
-            if number:
-                seconds[kind].append(spent)
-    lora, graph = (float(np.median(seconds[kind])) for kind in ("lora", "graph"))
-    memory = [fresh_process(kind, base, words, batch_size) for kind in ("lora", "graph")]
+    memory = [peak(step, place) for step in steps.values()]  # the first step also warms up
+    seconds: list[list[float]] = []
+    while len(seconds) < count or (np.sum(seconds) < ENOUGH and len(seconds) < 50):
+        seconds.append([clock(step, place) for step in steps.values()])
+    lora, graph = np.median(seconds, axis=0).tolist()
     row = {
         "base": Path(base).name,
         "texts": shape,
@@ -99,18 +91,16 @@ def side_by_side(base: str, shape: str, batch_size: int, count: int, place: torc
 
 
 def bringing(examples: Sequence[Example]) -> float:
-    """CPU seconds that it takes to find a batch's graphs in their file and to collate them with it."""
-    here = torch.device("cpu")
-    without = [replace(example, graph=None) for example in examples]
+    """CPU seconds that it takes to find a batch's graphs in their file and to collate them."""
+    width = max(len(example.ids) for example in examples)
     with tempfile.TemporaryDirectory() as folder:
         write_graphs(Path(folder) / "train.graph", examples, {})
         packed = open_graphs(Path(folder) / "train.graph")
 
         def bring() -> None:
-            collate([replace(example, graph=packed.find(example.ids)) for example in without])
+            token_graph.collate([packed.find(example.ids) for example in examples], width)
 
-        with_graphs = min(clock(bring, here) for _ in range(20))
-    return with_graphs - min(clock(lambda: collate(without), here) for _ in range(20))
+        return float(np.median([clock(bring, torch.device("cpu")) for _ in range(50)]))
 
 
 def attention_alone(place: torch.device) -> pd.DataFrame:
@@ -233,33 +223,14 @@ def collate(examples: Sequence[Example]) -> dict[str, Tensor]:
     return Score(0, 5).collate(examples)
 
 
-def fresh_process(kind: str, base: str, words: int, batch_size: int) -> float:
-    """:func:`peak_memory` of a process of its own, MiB."""
-    command = [sys.executable, __file__, "--memory", json.dumps([kind, base, words, batch_size])]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
-
-
-def peak_memory(kind: str, base: str, words: int, batch_size: int) -> float:
-    """MiB that training steps take above the model itself."""
-    place = device()
-    examples = draw(words, batch_size, config_of(base))
-    batch = {name: tensor.to(place) for name, tensor in collate(examples).items()}
-    labels = batch.pop("labels")
-    step = stepper(adapted(kind, base, place), kind, batch, labels)
-    if place.type == "cuda":
-        before = torch.cuda.memory_allocated()
-        step()
-        return (torch.cuda.max_memory_allocated() - before) / 2**20
-    before = resident("VmRSS")
+def peak(step: Callable[[], None], place: torch.device) -> float:
+    """MiB of the tensors that a step allocates, at their highest."""
+    if place.type == "cpu":
+        return kan_block.peak(step)
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
     step()
-    return resident("VmHWM") - before
-
-
-def resident(key: str) -> float:
-    """Memory of this process now (``VmRSS``) or at its peak (``VmHWM``), MiB."""
-    # Not getrusage: its peak begins at that of the parent process.
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return int(next(line for line in lines if line.startswith(key)).split()[1]) / 2**10
+    return (torch.cuda.max_memory_allocated() - before) / 2**20
 
 
 if __name__ == "__main__":
