@@ -63,6 +63,10 @@ class Adapter(ABC):
         """Ready a loaded model for texts never seen; gives what completes their examples."""
         return list
 
+    def speed_up(self, model: PreTrainedModel, tokens: int) -> str:
+        """Ready a model for a training of so many tokens; gives what a user should know of the way taken."""
+        return ""
+
     def note(self, settings: Settings, answer: Answer) -> str:
         """What a reader of the run's card has to know of these settings."""
         return ""

@@ -142,7 +142,7 @@ def train_run(params: Params, task_name: str, seed: int, data: Path, destination
     with locked(checkpoints):
         trainer = _trainer(params, adapter, model, answer, examples, selection, epochs, seed, checkpoints)
         if epochs:
-            _announce(task.title, params, trainer, trainable, answer)
+            _announce(task.title, params, trainer, adapter, trainable, answer)
             with trainer.args.main_process_first():
                 checkpoint = newest_complete(checkpoints)
             if checkpoint is not None:
@@ -335,7 +335,9 @@ def _bf16(precision: str, place: torch.device) -> bool:
     return precision == "bf16"
 
 
-def _announce(title: str, params: Params, trainer: KnotTrainer, trainable: dict[str, int], answer: Answer) -> None:
+def _announce(
+    title: str, params: Params, trainer: KnotTrainer, adapter: Adapter, trainable: dict[str, int], answer: Answer
+) -> None:
     """One line on what is about to run, after the check that it fits."""
     model, lengths = trainer.model, trainer.lengths
     parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -344,13 +346,14 @@ def _announce(title: str, params: Params, trainer: KnotTrainer, trainable: dict[
     check_memory(needed, trainer.args.device)
     epochs = int(trainer.args.num_train_epochs)
     examples = trainer.train_dataset.examples
+    way = adapter.speed_up(model.to(trainer.args.device), epochs * sum(lengths))
     chosen = [[examples[index] for index in batch] for batch in batches]
-    seconds = seconds_needed(model.to(trainer.args.device), answer, chosen, epochs) / trainer.args.world_size
+    seconds = seconds_needed(model, answer, chosen, epochs) / trainer.args.world_size
     if trainer.is_world_process_zero():
         print(
             f"{title}: {params.adapter}, {sum(trainable.values()):,} trainable parameters, {len(lengths):,} rows, "
             f"{epochs} epochs, {epochs * sum(lengths):,} tokens; about {needed / 2**30:.1f} GiB and "
-            f"{seconds / 60:.1f} minutes on {trainer.args.device}",
+            f"{seconds / 60:.1f} minutes on {trainer.args.device}" + (f"; {way}" if way else ""),
             flush=True,
         )
 

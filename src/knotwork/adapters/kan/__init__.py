@@ -11,6 +11,7 @@ from knotwork.adapters.adapter import Setup
 from knotwork.adapters.kan.budget import ranks_for
 from knotwork.adapters.kan.config import KanLoraConfig
 from knotwork.adapters.kan.fit import fit_grid
+from knotwork.adapters.kan.fused import fuse
 from knotwork.adapters.peft_adapter import PeftAdapter
 from knotwork.answers import Answer
 from knotwork.encoding import Example
@@ -56,6 +57,10 @@ class KanAdapter(PeftAdapter):
         elif not settings.faithful and settings.range == "fitted":
             fit_grid(adapted, _rows(setup, settings.fit_rows))
         return adapted
+
+    def speed_up(self, model: PeftModel, tokens: int) -> str:
+        """Compile the splines where it pays."""
+        return fuse(model, tokens)
 
     def note(self, settings: Kan, answer: Answer) -> str:
         """A faithful run did not start from the pretrained MLPs."""

@@ -79,11 +79,11 @@ class BSpline(Basis):
         def pull(gradient: Tensor) -> Tensor:
             if self.cells > FEW_CELLS:
                 return gradient.mul_(self._spread(cell, slopes)).sum(1).mul_(factor)
-            result, inside = torch.zeros_like(x), torch.empty_like(x)
-            for first in range(self.cells):
+            result = torch.zeros_like(x)
+            for first, inside in enumerate(self._masks(cell)):
                 here = range(max(first - self.margin, 0), min(first + self.order + 1 - self.margin, self.size))
                 part = _dot([slopes[k - first + self.margin] for k in here], [gradient[:, k] for k in here])
-                result.addcmul_(part, torch.eq(cell, first, out=inside))
+                result.addcmul_(part, inside)
             return result.mul_(factor)
 
         return self._spread(cell, local[-1]), pull
@@ -96,7 +96,7 @@ class BSpline(Basis):
     def _locate(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The cell of every input, counted from 0, and the place in it, 0 to 1."""
         # Counted from the middle of the grid, since the distance to a far end would cost digits.
-        half, odd = divmod(self.grid_size, 2)
+        half, odd = self.grid_size // 2, self.grid_size % 2
         place = x.clamp(-self.edge, self.edge).mul_(self.grid_size / 2)
         if odd:
             place.add_(0.5)
@@ -114,24 +114,24 @@ class BSpline(Basis):
 
     def _spread(self, cell: Tensor, local: list[Tensor]) -> Tensor:
         """The ``order + 1`` values of every input put where their functions stand among all."""
-        slots = self.size + 2 * self.margin
         if self.cells <= FEW_CELLS:
-            dense = cell.new_empty(len(cell), slots, cell.shape[1])
-            inside = torch.empty_like(cell)
-            for first in range(self.cells):
-                torch.eq(cell, first, out=inside)
-                for offset, value in enumerate(local):
-                    slot = dense[:, first + offset]
-                    if first == 0 or offset == self.order:
-                        torch.mul(value, inside, out=slot)
-                    else:
-                        slot.addcmul_(value, inside)
-        else:
-            dense = cell.new_zeros(len(cell), slots, cell.shape[1])
-            index = cell.nan_to_num().long()
-            for offset, value in enumerate(local):
-                dense.scatter_(1, (index + offset).unsqueeze(1), value.unsqueeze(1))
+            masks = self._masks(cell)
+            slots = []
+            for slot in range(self.margin, self.margin + self.size):
+                offsets = range(max(slot - self.cells + 1, 0), min(slot, self.order) + 1)
+                slots.append(
+                    _dot([local[offset] for offset in offsets], [masks[slot - offset] for offset in offsets])
+                )
+            return torch.stack(slots, 1)
+        dense = cell.new_zeros(len(cell), self.size + 2 * self.margin, cell.shape[1])
+        index = cell.nan_to_num().long()
+        for offset, value in enumerate(local):
+            dense.scatter_(1, (index + offset).unsqueeze(1), value.unsqueeze(1))
         return dense[:, self.margin : self.margin + self.size]
+
+    def _masks(self, cell: Tensor) -> list[Tensor]:
+        """For each cell 1 where an input lies in it, else 0."""
+        return [(cell == number).to(cell.dtype) for number in range(self.cells)]
 
 
 def _local(place: Tensor, order: int) -> list[list[Tensor]]:
@@ -188,28 +188,21 @@ class Chebyshev(Basis):
     def values(self, x: Tensor) -> Tensor:
         """T_k = 2 t T_(k-1) - T_(k-2)."""
         squashed = x.tanh()
-        return self._recursion(squashed, squashed)
+        return torch.stack(self._recursion(squashed, squashed), 1)
 
     def derivatives(self, x: Tensor) -> Tensor:
         """k U_(k-1) (1 - t^2), U of the second kind."""
         squashed = x.tanh()
         second = self._recursion(squashed, 2 * squashed)
         slope = 1 - squashed.square()
-        derivatives = torch.zeros_like(second)
-        for degree in range(1, self.size):
-            torch.mul(second[:, degree - 1], degree * slope, out=derivatives[:, degree])
-        return derivatives
+        derivatives = (degree * slope * second[degree - 1] for degree in range(1, self.size))
+        return torch.stack([torch.zeros_like(slope), *derivatives], 1)
 
-    def _recursion(self, squashed: Tensor, first: Tensor) -> Tensor:
-        values = squashed.new_ones(len(squashed), self.size, squashed.shape[1])
-        for degree in range(1, self.size):
-            if degree == 1:
-                values[:, 1] = first
-            else:
-                torch.addcmul(
-                    -values[:, degree - 2], squashed, values[:, degree - 1], value=2, out=values[:, degree]
-                )
-        return values
+    def _recursion(self, squashed: Tensor, first: Tensor) -> list[Tensor]:
+        values = [torch.ones_like(squashed), first]
+        while len(values) < self.size:
+            values.append(torch.addcmul(-values[-2], squashed, values[-1], value=2))
+        return values[: self.size]
 
 
 BASES: dict[str, type[Basis]] = {"bspline": BSpline, "rbf": Gaussian, "chebyshev": Chebyshev}

@@ -27,7 +27,7 @@ class RandomKan(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.basis = BSpline(GRID_SIZE, ORDER, fading=True)
+        self.features, self.basis = inputs, BSpline(GRID_SIZE, ORDER, fading=True)
         self.base = nn.Parameter(torch.empty(outputs, inputs))
         self.spline = nn.Parameter(torch.empty(outputs, self.basis.size, inputs))
         self.spline_scale = nn.Parameter(torch.empty(outputs, inputs))

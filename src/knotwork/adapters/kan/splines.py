@@ -108,7 +108,7 @@ class Spline(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, features: int, basis: Basis) -> None:
         super().__init__()
-        self.inputs, self.outputs, self.basis = inputs, outputs, basis
+        self.inputs, self.outputs, self.features, self.basis = inputs, outputs, features, basis
         self.register_buffer("centre", torch.zeros(features))
         self.register_buffer("scale", torch.zeros(features))
         self._fitted = False
