@@ -3,20 +3,21 @@
     python benchmarks/kan_block.py [blocks] [step] [full] [growth] [--tokens 1024 8192] [--rounds 3]
 
 Seconds are CPU time and the least of the rounds, in which the contenders take turns, so that a busy machine
-changes little; ratios are to LoRA of rank 16 on both matrices. MiB are the largest sum of tensors that a forward
-and backward pass allocates, the weights not counted.
+changes little; ratios are to the first contender, LoRA of rank 16 on both matrices. MiB are the largest sum of
+tensors that a forward and backward pass allocates, the weights not counted. Each part leaves its tables and data in
+benchmarks/results/, and growth a figure.
 
 blocks: forward and backward of the block.   step: of a whole training step of a classifier, 12 blocks, 512 tokens.
 full:   dense coefficients against the construction that one would write first.
-growth: how the cost grows with grid size, order, rank and tokens.
+growth: how the cost grows with grid size, order, rank and tokens, eager.
 
 What bounds it. Splines of rank s spread the basis over its grid_size + order functions and multiply by their
-coefficients three times (result, gradients by input and by coefficients). Three ways were tried: spreading by a
-scatter; by a mask for each cell, which is faster up to a dozen cells; and in tiles of tokens and features, with
-the gradient by the input from the order + 1 functions that count. What is left are some 140 passes over a tile by
-elementwise operations. Of full splines the three products take nine tenths of the time, and they are common to the
-straightforward construction, whose excess is the rest; taking only the order + 1 functions that count
-(embedding_bag, sparse matrices) was 3 and 25 times slower than the dense product.
+coefficients three times (result, gradients by input and by coefficients). Eager, three ways were tried: spreading
+by a scatter; by a mask for each cell, which is faster up to a dozen cells; and in tiles of tokens and features, with
+the gradient by the input from the order + 1 functions that count. What was left were some 140 passes over a tile by
+elementwise operations, which is why they are compiled into three. Of full splines the three products take nine
+tenths of the time, and they are common to the straightforward construction, whose excess is the rest; taking only
+the order + 1 functions that count (embedding_bag, sparse matrices) was 3 and 25 times slower than dense products.
 """
 
 import argparse
@@ -24,29 +25,43 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
+import pandas as pd
 import torch
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from peft import LoraConfig, PeftConfig, get_peft_model
+from record import RESULTS, record
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 from transformers import GPT2Config, GPT2ForSequenceClassification, GPT2Model
 
 from knotwork import KanLoraConfig
 from knotwork.adapters.kan.bases import BSpline
-from knotwork.adapters.kan.splines import FullSpline
+from knotwork.adapters.kan.fused import Fused
+from knotwork.adapters.kan.splines import FullSpline, Spline
+from knotwork.files import write_text
+from knotwork.report import svg
 
 RANGE = (-3.0, 3.0)
 LORA = LoraConfig(r=16, target_modules=["c_fc", "mlp.c_proj"], fan_in_fan_out=True)
+GROWTH = {
+    "grid_size": [1, 3, 5, 10, 20, 50, 200],
+    "order": [0, 1, 2, 3, 5],
+    "spline_r": [1, 4, 16, 64, 256],
+    "tokens": [256, 1024, 4096],
+}
+Tables = dict[str, pd.DataFrame]
 Passes = dict[Any, Callable[[], None]]
 """What is measured, by name."""
-PARTS = ("blocks", "step", "full", "growth")
 
 
 def main() -> None:
-    """Measure what is asked for and print its tables."""
+    """Measure what is asked for, and write its tables."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all if none is named")
     parser.add_argument("--tokens", type=int, nargs="+", default=[1024, 8192])
@@ -56,47 +71,51 @@ def main() -> None:
         parser.error(f"unknown part {', '.join(unknown)}; there are {', '.join(PARTS)}")
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    parts = arguments.parts or PARTS
-    if "blocks" in parts:
-        for tokens in arguments.tokens:
-            blocks(tokens, arguments.rounds)
-    if "step" in parts:
-        step(arguments.rounds)
-    if "full" in parts:
-        full(min(arguments.tokens), arguments.rounds)
-    if "growth" in parts:
-        growth(min(arguments.tokens), arguments.rounds)
+    for part in arguments.parts or PARTS:
+        tables = PARTS[part](arguments.tokens, arguments.rounds)
+        record(f"kan-{part}", tables)
+        data = pd.concat([table.assign(part=title) for title, table in tables.items()])
+        write_text(RESULTS / f"kan-{part}.csv", data.to_csv(index=False, lineterminator="\n"))
+        if part == "growth":
+            write_text(RESULTS / "kan-growth.svg", draw(tables))
 
 
-def blocks(tokens: int, rounds: int) -> None:
+def blocks(tokens: Sequence[int], rounds: int) -> Tables:
     """The block with each kind of splines; `latent 8` has the parameters of LoRA 16."""
     contenders = {
         "LoRA 16": block(LORA),
-        "KAN-LoRA 16, splines of rank 16": block(kan(spline="factored")),
-        "  the same, Gaussians": block(kan(spline="factored", basis="rbf")),
-        "  the same, Chebyshev": block(kan(spline="factored", basis="chebyshev")),
-        "KAN-LoRA 16, latent 16": block(kan(spline="latent")),
-        "KAN-LoRA 8, latent 8 (LoRA's budget)": block(kan(r=8, spline="latent")),
+        "KAN-LoRA 16, splines of rank 16, eager": block(kan(spline="factored")),
+        "KAN-LoRA 16, splines of rank 16, compiled": compiled(block(kan(spline="factored"))),
+        "KAN-LoRA 16, Gaussians of rank 16, eager": block(kan(spline="factored", basis="rbf")),
+        "KAN-LoRA 16, Chebyshev of rank 16, eager": block(kan(spline="factored", basis="chebyshev")),
+        "KAN-LoRA 16, latent 16, compiled": compiled(block(kan(spline="latent"))),
+        "KAN-LoRA 8, latent 8 (LoRA's budget), eager": block(kan(r=8, spline="latent")),
+        "KAN-LoRA 8, latent 8 (LoRA's budget), compiled": compiled(block(kan(r=8, spline="latent"))),
     }
-    x = torch.randn(tokens, 768, requires_grad=True)
-    passes = {name: lambda mlp=mlp: backward(mlp(x)) for name, mlp in contenders.items()}
     weights = {name: trainable(mlp) for name, mlp in contenders.items()}
-    table(f"block, forward + backward, {tokens:,} tokens", passes, rounds, weights)
+    tables = {}
+    for count in tokens:
+        x = torch.randn(count, 768, requires_grad=True)
+        passes = {name: lambda mlp=mlp, x=x: backward(mlp(x)) for name, mlp in contenders.items()}
+        tables[f"block, forward + backward, {count:,} tokens"] = table(passes, rounds, weights)
+    return tables
 
 
-def step(rounds: int) -> None:
+def step(tokens: Sequence[int], rounds: int) -> Tables:
     """AdamW on a classifier with GPT-2 small's twelve blocks."""
     ids = torch.randint(1, 1000, (8, 64))
     labels = torch.randint(5, (8,))
     passes, weights = {}, {}
-    for name, config in {
-        "LoRA 16": LORA,
-        "KAN-LoRA 16, splines of rank 16": kan(spline="factored"),
-        "KAN-LoRA 16, latent 16": kan(spline="latent"),
-        "KAN-LoRA 8, latent 8 (LoRA's budget)": kan(r=8, spline="latent"),
-    }.items():
+    for name, config, ready in [
+        ("LoRA 16", LORA, nn.Module.train),
+        ("KAN-LoRA 16, splines of rank 16, eager", kan(spline="factored"), nn.Module.train),
+        ("KAN-LoRA 16, splines of rank 16, compiled", kan(spline="factored"), compiled),
+        ("KAN-LoRA 16, latent 16, compiled", kan(spline="latent"), compiled),
+        ("KAN-LoRA 8, latent 8 (LoRA's budget), eager", kan(r=8, spline="latent"), nn.Module.train),
+        ("KAN-LoRA 8, latent 8 (LoRA's budget), compiled", kan(r=8, spline="latent"), compiled),
+    ]:
         base = GPT2ForSequenceClassification(gpt2(12, num_labels=5, pad_token_id=0))
-        model = get_peft_model(base, config).train()
+        model = ready(get_peft_model(base, config).train())
         optimizer = torch.optim.AdamW(value for value in model.parameters() if value.requires_grad)
 
         def train(model: nn.Module = model, optimizer: torch.optim.Optimizer = optimizer) -> None:
@@ -105,39 +124,91 @@ def step(rounds: int) -> None:
             optimizer.step()
 
         passes[name], weights[name] = train, trainable(model)
-    table("training step, 8 x 64 tokens, 12 blocks", passes, rounds, weights)
+    return {"training step, 8 x 64 tokens, 12 blocks": table(passes, rounds, weights)}
 
 
-def full(tokens: int, rounds: int) -> None:
+def full(tokens: Sequence[int], rounds: int) -> Tables:
     """Dense coefficients of both matrices: ours, and the first thing that one would write."""
+    makers = {
+        "straightforward": Straightforward,
+        "ours, eager": full_spline,
+        "ours, compiled": lambda *shape: compiled(full_spline(*shape)),
+    }
     passes = {}
-    for name, kind in {"straightforward": Straightforward, "ours": full_spline}.items():
-        up, down = kind(768, 3072), kind(3072, 768)
-        x = torch.randn(tokens, 768, requires_grad=True)
+    for name, make in makers.items():
+        up, down = make(768, 3072), make(3072, 768)
+        x = torch.randn(min(tokens), 768, requires_grad=True)
         passes[name] = lambda up=up, down=down, x=x: backward(down(up(x)))
-    table(f"full splines alone, forward + backward, {tokens:,} tokens", passes, rounds)
+    return {f"full splines alone, forward + backward, {min(tokens):,} tokens": table(passes, rounds)}
 
 
-def growth(tokens: int, rounds: int) -> None:
+def growth(tokens: Sequence[int], rounds: int) -> Tables:
     """One thing changed at a time; ratios to LoRA 16 on as many tokens."""
-    for key, values in {
-        "grid_size": [1, 3, 5, 10, 20, 50, 200],
-        "order": [0, 1, 2, 3, 5],
-        "spline_r": [1, 4, 16, 64, 256],
-        "tokens": [256, 1024, 4096],
-    }.items():
-        print(f"\n| {key} | factored: time | MiB | latent: time | MiB |\n| ---: | ---: | ---: | ---: | ---: |")
+    tables = {}
+    for key, values in GROWTH.items():
+        rows = []
         for value in values:
-            settings = {"tokens": tokens, key: value}
+            settings = {"tokens": min(tokens), key: value}
             x = torch.randn(settings.pop("tokens"), 768, requires_grad=True)
-            contenders = [
-                block(LORA),
-                *(block(kan(spline=spline, **settings)) for spline in ("factored", "latent")),
-            ]
-            passes = {place: lambda mlp=mlp: backward(mlp(x)) for place, mlp in enumerate(contenders)}  # noqa: B023
+            contenders = {
+                "lora": block(LORA),
+                "factored": block(kan(spline="factored", **settings)),
+                "latent": block(kan(spline="latent", **settings)),
+            }
+            passes = {name: lambda mlp=mlp, x=x: backward(mlp(x)) for name, mlp in contenders.items()}
             seconds, memory = measure(passes, rounds)
-            ratios = (f"{part[place] / part[0]:.2f}" for place in (1, 2) for part in (seconds, memory))
-            print(f"| {value} | {' | '.join(ratios)} |", flush=True)
+            row = {key: value}
+            for name in ("factored", "latent"):
+                row[f"{name}: time"] = round(seconds[name] / seconds["lora"], 2)
+                row[f"{name}: MiB"] = round(memory[name] / memory["lora"], 2)
+            rows.append(row)
+            print(row, flush=True)
+        tables[f"times LoRA 16, by {key}"] = pd.DataFrame(rows)
+    return tables
+
+
+def draw(tables: Tables) -> str:
+    """The growth of time, a panel for each thing that is changed."""
+    with mpl.rc_context(svg.STYLE):
+        figure = Figure(figsize=(9.6, 3.1), layout="constrained")
+        described = []
+        for axes, (key, table) in zip(
+            figure.subplots(1, len(tables)), zip(GROWTH, tables.values(), strict=True), strict=True
+        ):
+            for name, colour, dash in (("factored", svg.BLUE, "-o"), ("latent", svg.VERMILION, "--s")):
+                axes.plot(table[key], table[f"{name}: time"], dash, color=colour, markersize=4, label=name)
+                ends = table[f"{name}: time"].iloc[[0, -1]].tolist()
+                described.append(
+                    f"{key} {table[key].iloc[0]} to {table[key].iloc[-1]}: {name} from {ends[0]} to {ends[1]}."
+                )
+            axes.set_xscale("symlog" if key == "order" else "log")
+            axes.set_yscale("log")
+            axes.set_xticks(table[key], labels=map(str, table[key]))
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            for axis in (axes.xaxis, axes.yaxis):
+                axis.set_minor_locator(NullLocator())
+            axes.set_title(key)
+        figure.axes[0].set_ylabel("times LoRA 16")
+        figure.axes[0].legend(frameon=False, labelcolor="linecolor")
+    return svg.standalone(svg.to_svg(figure, "kan-growth", f"Time of a block with KAN-LoRA. {' '.join(described)}"))
+
+
+def compiled(module: nn.Module) -> nn.Module:
+    """The module with the bases of its splines compiled."""
+    for part in module.modules():
+        if isinstance(part, Spline):
+            part.basis = Fused(part.basis)
+            part.basis.warm_up(torch.device("cpu"))
+    return module
+
+
+PARTS: dict[str, Callable[[Sequence[int], int], Tables]] = {
+    "blocks": blocks,
+    "step": step,
+    "full": full,
+    "growth": growth,
+}
 
 
 class Straightforward(nn.Module):
@@ -194,18 +265,22 @@ def trainable(model: nn.Module) -> int:
     return sum(value.numel() for value in model.parameters() if value.requires_grad)
 
 
-def table(title: str, passes: Passes, rounds: int, weights: dict[str, int] | None = None) -> None:
-    """Print seconds, MiB and their ratios to the first contender."""
+def table(passes: Passes, rounds: int, weights: dict[str, int] | None = None) -> pd.DataFrame:
+    """Seconds, MiB and their ratios to the first contender."""
     seconds, memory = measure(passes, rounds)
     first = next(iter(passes))
-    print(f"\n| {title} | parameters | seconds | ratio | MiB | ratio |\n| --- | ---: | ---: | ---: | ---: | ---: |")
-    for name in passes:
-        count = f"{weights[name]:,}" if weights else ""
-        speed, size = seconds[name] / seconds[first], memory[name] / memory[first]
-        print(
-            f"| {name} | {count} | {seconds[name]:.3f} | {speed:.2f} | {memory[name]:.0f} | {size:.2f} |",
-            flush=True,
-        )
+    rows = [
+        {
+            "contender": name,
+            **({"parameters": weights[name]} if weights else {}),
+            "seconds": round(seconds[name], 3),
+            "time ratio": round(seconds[name] / seconds[first], 2),
+            "MiB": round(memory[name]),
+            "memory ratio": round(memory[name] / memory[first], 2),
+        }
+        for name in passes
+    ]
+    return pd.DataFrame(rows)
 
 
 def measure(passes: Passes, rounds: int) -> tuple[dict[Any, float], dict[Any, float]]:
