@@ -13,7 +13,7 @@ growth: how the cost grows with grid size, order, rank and tokens, eager.
 
 What bounds it. Splines of rank s spread the basis over its grid_size + order functions and multiply by their
 coefficients three times (result, gradients by input and by coefficients). Eager, three ways were tried: spreading
-by a scatter; by a mask for each cell, which is faster up to a dozen cells; and in tiles of tokens and features, with
+by a scatter; by a mask for each cell, which is faster up to a dozen cells; in tiles of tokens and features, with
 the gradient by the input from the order + 1 functions that count. What was left were some 140 passes over a tile by
 elementwise operations, which is why they are compiled into three. Of full splines the three products take nine
 tenths of the time, and they are common to the straightforward construction, whose excess is the rest; taking only

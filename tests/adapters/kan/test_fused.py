@@ -22,6 +22,7 @@ def long(monkeypatch):
 
 
 @compiler
+@torch.no_grad()
 @pytest.mark.parametrize("basis", [BSpline(5, 3), Gaussian(5, 3), Chebyshev(5, 3)])
 def test_compiled_once_and_equal(basis):
     one = Fused(basis)

@@ -42,6 +42,7 @@ class Fused(Basis):
         values, pull = self._functions(x.device)
         return values(x), lambda gradient: pull(x, gradient)
 
+    @torch.no_grad()  # as within the splines' own forward and backward pass, or they would compile again
     def warm_up(self, device: torch.device) -> None:
         """Compile now; what stands in the way of it raises whatever it raises."""
         x, gradient = torch.zeros(WARM, device=device), torch.zeros(WARM[0], self.size, WARM[1], device=device)
