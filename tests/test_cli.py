@@ -194,10 +194,21 @@ def test_inspect_kan(knotwork, splines, tmp_path):
         ElementTree.parse(tmp_path / "pictures" / name)
 
 
+def test_inspect_kan_reads_a_chosen_function(knotwork, splines, tmp_path):
+    pictures = tmp_path / "pictures"
+    output = knotwork("inspect", "kan", "models/kan", "--function", "1", "c_proj", "2", "--svg", str(pictures))
+    title, _, function = output.split("\n\n")[0].splitlines()
+    assert title == "The function"
+    assert function.split()[:3] == ["1", "c_proj", "2"]
+    assert {path.name for path in pictures.iterdir()} == {"block-1.svg", "strength.svg", "pruning.svg"}
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
         ([], "inspect kan: name the run's folder"),
+        (["models/kan", "--function", "0", "c_fc", "-1"], "--function: '-1' is not a whole number"),
+        (["models/kan", "--function", "9", "c_fc", "0"], "--function: no splines in block 9, c_fc"),
         (["models/sst"], "models/sst: a run of lora; only those of kan have splines"),
         (["models/none"], "models/none: no trained run there"),
         (["models/kan", "--svg", "params.yaml"], "params.yaml"),

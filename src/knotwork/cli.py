@@ -125,7 +125,7 @@ def _splines(arguments: argparse.Namespace) -> Iterator[str]:
     """Tables of what the splines of a run learned, measured on dev; draws it on request."""
     import pandas as pd
 
-    from knotwork.adapters.kan.pictures import pictures
+    from knotwork.adapters.kan.pictures import chosen_function, pictures
     from knotwork.encoding import encode
     from knotwork.files import write_text
     from knotwork.report import splines, svg
@@ -142,13 +142,19 @@ def _splines(arguments: argparse.Namespace) -> Iterator[str]:
     found = pictures(run.model, run.answer, examples, functions=3).get("splines")
     if found is None:
         raise UserError(f"{arguments.folder}: activations are not finite; train with a lower learning rate")
+    title = "The strongest functions"
+    if arguments.function:
+        block, matrix, feature = arguments.function
+        place = _whole(block, "--function"), matrix, _whole(feature, "--function")
+        found["functions"] = [chosen_function(run.model, run.answer, examples, *place)]
+        title = "The function"
     columns = ["block", "matrix", "feature", "output", "strength", "r2", "formula"]
     functions = pd.DataFrame(found["functions"])[columns].sort_values(["block", "matrix"], kind="stable")
     strength = pd.DataFrame(found["strength"]["rows"]).assign(
         strongest=[max(values) for values in found["strength"]["values"]],
         mean=[sum(values) / len(values) for values in found["strength"]["values"]],
     )
-    yield "The strongest functions\n" + functions.to_string(index=False, na_rep="", float_format="{:.3g}".format)
+    yield f"{title}\n" + functions.to_string(index=False, na_rep="", float_format="{:.3g}".format)
     yield "Strength by matrix\n" + strength.to_string(index=False, float_format="{:.3g}".format)
     pruning = pd.DataFrame(found["pruning"]).rename(columns={"score": found["score_name"]})
     yield "Without the weakest\n" + pruning.to_string(index=False, float_format="{:.4g}".format)
@@ -156,6 +162,12 @@ def _splines(arguments: argparse.Namespace) -> Iterator[str]:
         drawn = splines.draw(run.task.name, run.task.title, SplinePictures.model_validate(found))
         for name, picture in drawn.items():
             write_text(Path(arguments.svg) / f"{name}.svg", svg.standalone(picture))
+
+
+def _whole(text: str, option: str) -> int:
+    if not text.isdecimal():
+        raise UserError(f"{option}: {text!r} is not a whole number")
+    return int(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -208,6 +220,12 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--seed", type=int, help="which seed's run (default: the lowest)")
     command.add_argument("--split", default="train", help="split of the graph (default train)")
     command.add_argument("--row", type=int, default=0, help="place of the graph in its split, from 0 (default 0)")
+    command.add_argument(
+        "--function",
+        nargs=3,
+        metavar=("BLOCK", "MATRIX", "FEATURE"),
+        help="read this one of a run's splines, e.g. 3 c_proj 17 (default: the strongest)",
+    )
     command.add_argument("--svg", metavar="PLACE", help="draw the graph into this file, splines into this folder")
     command.set_defaults(work=inspect)
     return parser

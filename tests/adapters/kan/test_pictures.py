@@ -5,10 +5,11 @@ import pytest
 import torch
 from torch.nn import functional
 
-from knotwork.adapters.kan.pictures import BINS, POINTS, REMOVED, pictures
+from knotwork.adapters.kan.pictures import BINS, POINTS, REMOVED, chosen_function, pictures
 from knotwork.answers import Text
 from knotwork.corpora import Row
 from knotwork.encoding import Example
+from knotwork.errors import UserError
 from knotwork.inference import score
 from knotwork.report.records import SplinePictures
 
@@ -199,6 +200,27 @@ def test_faithful_functions_stand_on_silu(trained, examples):
         weight = weight + getattr(mlp, f"kan_lora_{place}")["default"].weight()
         expected = weight[function["output"], function["feature"]] * functional.silu(torch.tensor(function["x"]))
         assert torch.allclose(torch.tensor(function["base"]), expected, rtol=5e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("settings", [{"spline": name} for name in SPLINES] + [{"faithful": True}])
+def test_any_function_can_be_chosen(trained, examples, settings):
+    model = trained(**settings)
+    for drawn in pictures(model, ANSWER, examples, functions=2)["splines"]["functions"]:
+        place = drawn["block"], drawn["matrix"], drawn["feature"]
+        assert chosen_function(model, ANSWER, examples, *place) == drawn
+
+
+@pytest.mark.parametrize(
+    ("place", "line"),
+    [
+        ((0, "c_fc", 0), r"no splines in block 0, c_fc; there are 1 c_fc, 1 c_proj"),
+        ((1, "c_attn", 0), r"no splines in block 1, c_attn"),
+        ((1, "c_fc", 16), r"no feature 16; block 1, c_fc has 0 to 15"),
+    ],
+)
+def test_a_function_that_is_not_there_is_one_line(trained, examples, place, line):
+    with pytest.raises(UserError, match=f"--function: {line}"):
+        chosen_function(trained(spline="full", blocks=[1]), ANSWER, examples, *place)
 
 
 def test_only_adapted_blocks_are_shown_and_as_many_functions_as_asked_for(trained, examples):

@@ -20,6 +20,7 @@ from knotwork.adapters.kan.splines import FullSpline, LatentSpline
 from knotwork.adapters.kan.symbolic import read
 from knotwork.answers import Answer, Text
 from knotwork.encoding import Example
+from knotwork.errors import UserError
 from knotwork.inference import score
 
 TOKENS = 1024  # that the functions are looked at on
@@ -71,6 +72,36 @@ def pictures(model: nn.Module, answer: Answer, examples: Sequence[Example], func
     }
 
 
+def chosen_function(
+    model: nn.Module, answer: Answer, examples: Sequence[Example], block: int, matrix: str, feature: int
+) -> dict[str, Any]:
+    """Data of one function's picture, as in :func:`pictures`, with its reading as a formula.
+
+    Args:
+        model: the trained model.
+        answer: how it is asked.
+        examples: of dev.
+        block: number of the block.
+        matrix: what the base calls it, such as ``c_fc``.
+        feature: number of the feature whose function it is.
+
+    Raises:
+        UserError: there are no such splines.
+    """
+    model.eval()
+    matrices = _observed(model, answer, _first(examples, len(examples), TOKENS), None)
+    found = {(one.block, one.name): one for one in matrices}
+    if (block, matrix) not in found:
+        there = ", ".join(f"{number} {name}" for number, name in found)
+        raise UserError(f"--function: no splines in block {block}, {matrix}; there are {there}")
+    one = found[block, matrix]
+    if not 0 <= feature < len(one.strengths):
+        raise UserError(
+            f"--function: no feature {feature}; block {block}, {matrix} has 0 to {len(one.strengths) - 1}"
+        )
+    return one.draw(feature)
+
+
 @dataclass
 class _Matrix:
     """A matrix of an MLP with its splines: sum over features i and functions k of U c_ki b_k(z_i).
@@ -114,8 +145,8 @@ class _Matrix:
             covariances.append(centred @ centred.transpose(1, 2) / len(z))
         self.mean, self.covariance = torch.cat(means, 1), torch.cat(covariances)
 
-    def measure(self, outputs: Tensor, keep: int) -> None:
-        """Strength of every feature by the outputs (tokens, outputs); inputs of the strongest are kept."""
+    def measure(self, outputs: Tensor, keep: int | None) -> None:
+        """Strength of every feature by the outputs (tokens, outputs); inputs of the strongest, or all, are kept."""
         coefficients = self.coefficients()
         pulled = torch.einsum("qkf,fkl->qlf", coefficients, self.covariance)
         if self.U is not None:
@@ -177,7 +208,7 @@ class _Matrix:
                 self.parameter.copy_(kept)
 
 
-def _observed(model: nn.Module, answer: Answer, examples: Sequence[Example], keep: int) -> list[_Matrix]:
+def _observed(model: nn.Module, answer: Answer, examples: Sequence[Example], keep: int | None) -> list[_Matrix]:
     """Both matrices of every adapted block, measured on a batch of examples."""
     found, hooks = [], []
     place = next(model.parameters()).device
@@ -199,7 +230,9 @@ def _observed(model: nn.Module, answer: Answer, examples: Sequence[Example], kee
     return found
 
 
-def _watch(layer: KanLoraLayer, up: _Matrix, down: _Matrix, real: Tensor, keep: int) -> list[RemovableHandle]:
+def _watch(
+    layer: KanLoraLayer, up: _Matrix, down: _Matrix, real: Tensor, keep: int | None
+) -> list[RemovableHandle]:
     """Hooks that let a block's matrices see what goes in and comes out."""
 
     def between(module: nn.Module, args: tuple[Tensor, ...]) -> None:
