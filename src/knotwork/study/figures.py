@@ -9,13 +9,15 @@ from matplotlib.ticker import MaxNLocator
 
 from knotwork.report import formats, labels, svg
 from knotwork.report.comparison.contrasts import Measure, measures
-from knotwork.report.comparison.figures import DASHES, MARKERS, NAMES, _cut, _frame, _places, _short, _ticks
+from knotwork.report.comparison.figures import NAMES, _frame, _places, _short, _ticks
 from knotwork.report.elements import Figure
 from knotwork.report.names import sentence_case
 from knotwork.report.read import TaskResult
 from knotwork.study.declaration import Axis, Cell
 
 APART = 0.015  # of the axis, between points that would lie on each other
+DASHES = ("-", "--", ":", "-.")
+MARKERS = "osD^v"
 NARROW = 3  # largest value per smallest, below which an axis is linear
 
 
@@ -147,7 +149,7 @@ def _picture(axis: Axis, name: str, measure: Measure, points: pd.DataFrame) -> M
                 linewidth=1.4,
                 **style,
             )
-            ends.append((_cut(variant), places.iloc[-1], own["score"].iloc[-1], colour))
+            ends.append((variant, places.iloc[-1], own["score"].iloc[-1], colour))
             told = ", ".join(f"{row.score:.1f} at {row.x:,.0f}" for row in own.itertuples())
             described.append(f"{variant} {told}")
         _frame(axes, f"{name}: {measure.name}{percent}")

@@ -77,7 +77,7 @@ def _picture(grid: str, values: dict[str, list], data: pd.DataFrame, best: int) 
                 continue
             share = (point.selection - low) / (high - low) if high > low else 0.5
             # Never so strong that the numbers cannot be read, on a light or a dark page.
-            alpha = 0.05 + 0.5 * (1 - share if flip else share)
+            alpha = 0.05 + 0.4 * (1 - share if flip else share)
             axes.add_patch(Rectangle((column, row), 1, 1, facecolor=svg.BLUE, alpha=alpha, linewidth=0))
             axes.text(column + 0.5, row + 0.42, f"{point.selection:.1f}", ha="center", va="bottom")
             axes.text(
