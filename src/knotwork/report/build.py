@@ -115,7 +115,8 @@ def _sonnets(result: TaskResult, examples: int) -> Sonnets:
         )
         for example in result.pictures.examples[:examples]
     ]
-    picked = "none was picked" if result.samples == 1 else f"each is the likeliest of {result.samples} samples"
+    samples = result.card.samples
+    picked = "none was picked" if samples == 1 else f"each is the likeliest of {samples} samples"
     return Sonnets(
         "The given lines, what the model wrote after them, and how the poem goes on. They stand in the order "
         f"of the file; {picked}.",

@@ -63,11 +63,6 @@ class TaskResult:
         return isinstance(self.metrics, ClassificationMetrics)
 
     @property
-    def samples(self) -> int:
-        """Samples for each opening, of which the model's likeliest is the generated sonnet."""
-        return self.card.parameters.get("evaluate.generation.best_of", 1)
-
-    @property
     def selected_on_dev(self) -> bool:
         """Whether the epoch was chosen on dev, the paper's protocol."""
         return self.card.selection == "dev"

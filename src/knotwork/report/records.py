@@ -173,6 +173,11 @@ class Card(Record):
     chrf_signature: str | None = None
     verse: dict[str, VerseFigures] = {}
 
+    @property
+    def samples(self) -> int:
+        """Samples for each opening, of which the model's likeliest is the generated sonnet; 1 without sonnets."""
+        return self.parameters.get("evaluate.generation.best_of", 1) if self.chrf_signature else 1
+
 
 class ReliabilityBin(Record):
     """Predictions whose confidence lies between ``low`` and ``high``; means are None in an empty bin."""

@@ -125,7 +125,7 @@ def remarks(results: list[TaskResult], missing: list[str]) -> list[str]:
     on_dev = [result.name for result in results if result.selected_on_dev]
     if on_dev:
         found.append(chosen_on_dev(on_dev))
-    found += [picked(result) for result in results if not result.is_classification and result.samples > 1]
+    found += [picked(result) for result in results if result.card.samples > 1]
     found += [*_failures(results), *beside_the_paper(results)]
     if missing:
         found.append(f"No results are here for {enumerate_names(missing)}.")
@@ -143,8 +143,8 @@ def chosen_on_dev(names: list[str]) -> str:
 def picked(result: TaskResult) -> str:
     """What a choice among samples makes of the generated sonnets."""
     return (
-        f"On {result.name} each generated text is the one of {result.samples} samples that the model itself finds "
-        "likeliest, so figures of single samples are not comparable with these."
+        f"On {result.name} each generated text is the one of {result.card.samples} samples that the model itself "
+        "finds likeliest, so figures of single samples are not comparable with these."
     )
 
 

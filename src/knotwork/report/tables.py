@@ -7,7 +7,7 @@ from knotwork.report.elements import Cell, Definitions, Table
 from knotwork.report.names import sentence_case
 from knotwork.report.paper import PAPER
 from knotwork.report.read import TaskResult, Timing
-from knotwork.report.records import SeedResult
+from knotwork.report.records import SeedResult, SonnetMetrics, VerseFigures
 
 
 def table(caption: str, rows: list[dict[str, Cell]], texts: Iterable[str] = ()) -> Table:
@@ -70,10 +70,16 @@ VERSE = {
     "distinct_3": "Distinct word triples",
     "copied_words": "Copied span, words",
 }
+READING_VERSE = (
+    "Ten syllables: or eleven of which the last is weak, by a pronouncing dictionary. Rhymes: of the pairs of "
+    "lines that should rhyme in ABAB CDCD EFEF GG. Distinct: different ones among all. Copied span: the longest "
+    "run of words that a training sonnet has too, mean and maximum over sonnets. What the true sonnets reach says "
+    "what these measures give for the real thing."
+)
 
 
 def chrf(result: TaskResult) -> Table:
-    """chrF and perplexity of the sonnets beside baselines and the paper's figure; blank where there is none."""
+    """chrF and perplexity of the sonnets beside baselines and the paper's figure."""
     metrics = result.metrics
     baselines = {
         name: f"baseline_{kind}"
@@ -92,8 +98,7 @@ def chrf(result: TaskResult) -> Table:
         if len(result.card.seeds) > 1:
             row |= _seeds(result, getattr(metrics, f"{key}_sd", None), several=True)
         for name, baseline in baselines.items():
-            other = getattr(metrics, f"{baseline}_{key}", None)
-            row[name] = Cell("" if other is None else formats.decimal(other))
+            row[name] = Cell(formats.decimal(getattr(metrics, f"{baseline}_{key}", None)))
         rows.append(row | {"The paper’s": _papers(result, key)})
     return table(
         f"{sentence_case(result.name)} on dev with {formats.CONFIDENCE} intervals. chrF of the whole sonnet "
@@ -108,28 +113,29 @@ def verse(result: TaskResult) -> Table | None:
     figures = result.card.verse
     if "run" not in figures:
         return None
-    own = sentence_case(result.adapter)
-    columns = {own: "run", "True sonnets": "true", **SONNET_BASELINES}
-    rows = []
+    columns = {sentence_case(result.adapter): verse_cells(figures["run"], result.metrics)}
+    for name, kind in {"True sonnets": "true", **SONNET_BASELINES}.items():
+        if kind in figures:
+            columns[name] = verse_cells(figures[kind])
+    rows = [
+        {"Of the generated lines": Cell(label), **{name: cells[label] for name, cells in columns.items()}}
+        for label in VERSE.values()
+    ]
+    return table(f"The form of the lines after the given ones. {READING_VERSE}", rows)
+
+
+def verse_cells(figures: VerseFigures, metrics: SonnetMetrics | None = None) -> dict[str, Cell]:
+    """Each figure of :data:`VERSE` by its label, above its interval where ``metrics`` has one."""
+    cells = {}
     for key, label in VERSE.items():
         in_words = key == "copied_words"
-        write, scale = (formats.decimal, 1) if in_words else (formats.percent, 100)
-        row = {"Of the generated lines": Cell(label)}
-        for name, kind in columns.items():
-            if kind in figures:
-                notes = [f"at most {figures[kind].longest_copy}"] * in_words
-                ends = [getattr(result.metrics, f"{key}_{end}", None) for end in ("low", "high")]
-                if name == own and None not in ends:
-                    notes.insert(0, formats.interval(*(scale * end for end in ends)))
-                row[name] = Cell(write(getattr(figures[kind], key)), ", ".join(notes))
-        rows.append(row)
-    return table(
-        "The form of the lines after the given ones. Ten syllables: or eleven of which the last is weak, by a "
-        "pronouncing dictionary. Rhymes: of the pairs of lines that should rhyme in ABAB CDCD EFEF GG. Distinct: "
-        "different ones among all. Copied span: the longest run of words that a training sonnet has too, mean and "
-        "maximum over sonnets. The column of the true sonnets says what these measures give for the real thing.",
-        rows,
-    )
+        ends = [getattr(metrics, f"{key}_{end}", None) for end in ("low", "high")]
+        notes = [] if None in ends else [formats.interval(*((1 if in_words else 100) * end for end in ends))]
+        if in_words:
+            notes.append(f"at most {figures.longest_copy}")
+        value = getattr(figures, key)
+        cells[label] = Cell(formats.decimal(value) if in_words else formats.percent(value), ", ".join(notes))
+    return cells
 
 
 def _remark(result: TaskResult, adapter: str) -> str:
