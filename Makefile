@@ -23,6 +23,10 @@ $(RECIPES): .venv/installed scm
 study: .venv/installed
 	@stages/run python -m knotwork.study $(ARGS)
 
+# A sweep of studies.yaml by DVC's queue; e.g. ARGS="--jobs 2".
+sweep-%: .venv/installed
+	@stages/run python -m knotwork.study.sweep $* $(ARGS)
+
 # Outside a git clone DVC is told, in its local configuration, to do without; in one that was made later, to use it.
 scm: .venv/installed
 	@git rev-parse --is-inside-work-tree >/dev/null 2>&1 && without=false || without=true; \

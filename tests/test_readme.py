@@ -19,6 +19,7 @@ from knotwork.corpora.manifest import load
 from knotwork.corpora.read import read_table
 from knotwork.params import ADAPTERS, Params
 from knotwork.runs import Prediction, Run
+from knotwork.study.declaration import load_study
 from knotwork.tasks import get
 from knotwork.tasks.task import Classification
 
@@ -58,7 +59,9 @@ def change(values: dict[str, Any], setting: str) -> None:
 
 
 def settings(words: list[str]) -> list[str]:
-    return [value for flag, value in pairwise(words) if flag == "-S"]
+    """The settings of a command; of ``key=a,b``, a grid of DVC's queue, one for each value."""
+    found = [value.split("=", 1) for flag, value in pairwise(words) if flag == "-S"]
+    return [f"{key}={each}" for key, value in found for each in ([value] if "[" in value else value.split(","))]
 
 
 RECIPES = sorted(path.name for path in (REPOSITORY / "recipes").iterdir())
@@ -67,9 +70,11 @@ RECIPES = sorted(path.name for path in (REPOSITORY / "recipes").iterdir())
 def test_make_targets_exist() -> None:
     makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
     targets = {*re.findall(r"^([a-z-]+):", makefile, re.MULTILINE), *RECIPES}
+    assert "\nsweep-%:" in makefile
+    targets |= {f"sweep-{name}" for name in load_study(REPOSITORY / "studies.yaml").sweeps}
     commands = [*SHELL, *(span.split() for span in SPANS)]
     named = {words[1] for words in commands if words[0] == "make"}
-    assert {"repro", "test", "lint", "clean", "local", "paper", "study"} <= named
+    assert {"repro", "test", "lint", "clean", "local", "paper", "study", "sweep-lora"} <= named
     assert named <= targets
 
 

@@ -94,6 +94,8 @@ def test_seeds(trained):
     assert knotwork.load_run(folder).card["seed"] == 3
     assert knotwork.load_run(str(folder), seed=10).card["seed"] == 10
     assert knotwork.load_run(folder / "seed-10").card["seed"] == 10
+    (folder / "seed-old").mkdir()  # a user's copy is no seed
+    (folder / "seed-old/run.json").write_text("{}")
     texts = ["A warm, quiet film."]
     assert knotwork.load_run(folder, 3).predict(texts) != knotwork.load_run(folder, 10).predict(texts)
     with pytest.raises(UserError, match="no run with seed 4; there are 3, 10"):

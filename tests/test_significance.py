@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from sacrebleu.metrics import CHRF
+from sacrebleu.significance import PairedTest
 from scipy import stats
 
 from knotwork.significance import exact_mcnemar, holm, paired_difference, smallest_difference
@@ -19,8 +21,8 @@ def test_mcnemar_is_the_binomial_test_of_the_discordant_pairs(first, second):
 
 
 def test_mcnemar_on_a_published_table():
-    """Agresti, Categorical Data Analysis, table 11.1: 86 and 150 discordant; z = -4.17, so p is about 3.5e-5."""
-    assert exact_mcnemar(*table(794, 150, 86, 570)) == pytest.approx(3.5e-5, rel=0.1)
+    """Agresti (1990), p. 350, approval of a president: exact p as statsmodels 0.15 has it (chi squared: 3.1e-5)."""
+    assert exact_mcnemar(*table(794, 150, 86, 570)) == pytest.approx(3.7159361395713866e-05)
 
 
 def test_mcnemar_without_a_difference():
@@ -39,6 +41,13 @@ def test_holm_on_a_worked_example():
     assert holm([0.02, 0.01, 0.03]) == pytest.approx([0.04, 0.03, 0.04])
     assert holm([0.5, 0.6]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+def test_holm_is_statsmodels():
+    """``multipletests(..., method="holm")`` of statsmodels 0.15."""
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    p_values = [0.02, 0.01, 0.03, 0.5, 0.0004, 0.03]
+    assert holm(p_values) == pytest.approx([0.08, 0.05, 0.09, 0.5, 0.0024, 0.09])
 
 
 def test_pairing_narrows_the_interval():
@@ -78,6 +87,48 @@ def test_difference_of_chrf_with_several_seeds():
     interval, p_value = paired_difference(chrf(good, truth), chrf(bad, truth), resamples=200)
     assert interval.low > 0
     assert p_value < 0.05
+
+
+@pytest.fixture(scope="module")
+def two_systems():
+    """Two systems that change words of 80 true texts; the second one changes a few more."""
+    rng = np.random.default_rng(11)
+    words = ["sun", "moon", "star", "light", "night", "love", "time", "heart", "eye", "fair", "rose", "death"]
+    truth = [" ".join(rng.choice(words, 12)) for _ in range(80)]
+
+    def changed(share):
+        return [" ".join(w if rng.random() > share else rng.choice(words) for w in t.split()) for t in truth]
+
+    return truth, changed(0.40), changed(0.44)
+
+
+def test_difference_of_chrf_is_sacrebleus(two_systems):
+    """The interval that sacrebleu's own resamples give, and the p-values of both of its tests.
+
+    Its approximate randomisation is two-sided; its paired bootstrap compares absolute differences, which counts
+    resamples on one side alone where the difference is clear, so it gives about half of a two-sided p-value.
+    """
+    truth, first, second = two_systems
+    interval, p_value = paired_difference(chrf([first], truth), chrf([second], truth))
+    systems, metric = [("first", first), ("second", second)], CHRF(references=[truth])
+    theirs = {}
+    for kind, samples in (("bs", 4000), ("ar", 10_000)):
+        _, scores = PairedTest(systems, {"chrF": CHRF()}, [truth], test_type=kind, n_samples=samples)()
+        baseline, other = scores["chrF2"]
+        theirs[kind] = other.p_value
+        assert interval.value == pytest.approx(baseline.score - other.score)
+    assert p_value == pytest.approx(theirs["ar"], abs=0.03)
+    assert p_value == pytest.approx(2 * theirs["bs"], abs=0.03)
+    counts = [np.array(metric._extract_corpus_statistics(texts, None)) for texts in (first, second)]
+    drawn = np.random.default_rng(12345).choice(80, size=(2000, 80))
+    ours, others = ([metric._compute_score_from_stats(c[d].sum(0)).score for d in drawn] for c in counts)
+    low, high = np.quantile(np.subtract(ours, others), [0.025, 0.975])
+    assert (interval.low, interval.high) == pytest.approx((low, high), abs=0.08 * (high - low))
+
+
+def test_smallest_difference_of_a_published_sample_size():
+    """Chow, Shao and Wang (2003), example 6.4.3: 20 % against 50 % discordant takes 59 pairs for 80 % power."""
+    assert smallest_difference(59, 0.7) < 0.3 < smallest_difference(58, 0.7)
 
 
 @pytest.mark.parametrize("examples, discordant", [(1101, 0.2), (245, 0.1), (3000, 0.15)])

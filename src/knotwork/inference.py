@@ -71,11 +71,11 @@ def score(model: nn.Module, answer: Answer, examples: Sequence[Example], batch_t
         batch = {name: tensor.to(place) for name, tensor in answer.collate([examples[i] for i in indices]).items()}
         labels = batch.pop("labels")
         logits = answer.logits(model, batch)
-        flat = losses(logits, labels).double().cpu().numpy()
+        flat = losses(logits, labels).cpu().double().numpy()  # not every accelerator has doubles
         nll[indices] = flat.reshape(len(indices), -1).sum(1)
         tokens[indices] = (labels != IGNORED).reshape(len(indices), -1).sum(1).cpu().numpy()
         if not isinstance(answer, Text):
-            for index, row in zip(indices, logits.double().softmax(-1).cpu().numpy(), strict=True):
+            for index, row in zip(indices, logits.cpu().double().softmax(-1).numpy(), strict=True):
                 probabilities[index] = row
     model.train(was_training)
     return Scores(np.stack(probabilities), nll, tokens, padding_waste(batches, lengths))

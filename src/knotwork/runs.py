@@ -185,7 +185,8 @@ def find_card(folder: Path, seed: int | None = None) -> dict[str, Any]:
 def _run_folder(folder: Path, seed: int | None) -> Path:
     if (folder / "run.json").is_file():
         return folder
-    seeds = sorted(int(path.parent.name.removeprefix("seed-")) for path in folder.glob("seed-*/run.json"))
+    names = (path.parent.name.removeprefix("seed-") for path in folder.glob("seed-*/run.json"))
+    seeds = sorted(int(name) for name in names if name.isdecimal())
     if not seeds:
         raise UserError(f"{folder}: no trained run there; make one with `dvc repro`")
     if seed is not None and seed not in seeds:

@@ -90,7 +90,7 @@ def execute(tmp_path_factory: pytest.TempPathFactory) -> Command:
 
     def work(folder: Path, *command: str, status: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            command, cwd=folder, env=environment | variables, capture_output=True, text=True, timeout=300
+            command, cwd=folder, env=environment | variables, capture_output=True, text=True, timeout=600
         )
         assert done.returncode == status, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done

@@ -112,6 +112,15 @@ def test_edited_code(tidy, dvc, file, retrains):
     assert (TRAINING in status) == retrains
 
 
+def test_byte_code_is_no_code(tidy, dvc):
+    """Python puts it into the folders that stages depend on."""
+    for name in ("adapters/lora", "training", "report"):
+        folder = tidy / "src/knotwork" / name / "__pycache__"
+        folder.mkdir(exist_ok=True)
+        (folder / "module.cpython-311.pyc").write_bytes(b"compiled")
+    assert outdated(tidy, dvc) == {"identify"}
+
+
 @pytest.mark.parametrize(
     "key, value", [("lora.r", 4), ("train.epochs.sst", 2), ("corpus.seed", 1), ("train.optimizer.warmup", 0.5)]
 )

@@ -14,6 +14,15 @@ STUDY = {
     "groups": {
         "pair": {"about": "Two adapters", "tasks": ["sst", "unheard"], "seeds": [1], "cells": ["lora", "head"]},
     },
+    "sweeps": {
+        "rank": {
+            "about": "Ranks",
+            "task": "sst",
+            "seeds": [1],
+            "settings": {"adapter": "lora", "lora.r": 2, "lora.alpha": 4},
+            "grids": {"scale": {"lora.r": [2, 4], "lora.alpha": [4]}, "rank": {"lora.r": [2]}},
+        },
+    },
 }
 KEPT = "reports/study/pair"
 
@@ -123,3 +132,39 @@ def test_a_second_study_at_the_same_time_is_refused(project, study):
         done = study(project, "--only", "head/sst", status=2)
     assert done.stderr.count("\n") == 1
     assert "another study runs there" in done.stderr
+
+
+def test_a_sweep_by_the_queue(project, execute):
+    """A point on two grids is one run; heat maps of every grid; the checkout is left alone."""
+    write(project, STUDY)
+    before = (project / "params.yaml").read_bytes()
+    done = execute(project, "stages/run", "python", "-m", "knotwork.study.sweep", "rank", "--jobs", "2")
+    kept = project / "reports/study/sweep-rank"
+    assert done.stdout.count("queued sweep-rank/") == 2
+    points = {path.parents[1].name for path in kept.glob("*/sst/card.json")}
+    assert points == {"r2-alpha4", "r4-alpha4"}
+    card = json.loads((kept / "r4-alpha4/sst/card.json").read_text(encoding="utf-8"))
+    assert card["command"] == "make sweep-rank"
+    assert card["parameters"]["lora.r"] == 4
+    assert card["dirty"] is False
+    assert card["commit"] == git(project, "rev-parse", "HEAD").strip()
+    scale = pd.read_csv(kept / "figures/scale.csv")
+    assert scale[["lora.r", "lora.alpha"]].to_numpy().tolist() == [[2, 4], [4, 4]]
+    assert scale["selection"].notna().all()
+    assert (kept / "figures/rank.svg").is_file()
+    assert "(figures/scale.svg)" in (kept / "README.md").read_text(encoding="utf-8")
+    assert (project / "params.yaml").read_bytes() == before
+    assert git(project, "for-each-ref", "refs/exps") == ""
+
+
+def test_a_sweep_takes_up_what_the_queue_has_finished(project, execute):
+    kept = project / "reports/study/sweep-rank"
+    sweep = ["stages/run", "python", "-m", "knotwork.study.sweep"]
+    assert "0 left" in execute(project, *sweep, "rank").stdout
+    (kept / "r2-alpha4/sst/card.json").unlink()
+    done = execute(project, *sweep, "rank").stdout
+    assert "1 left" in done
+    assert "queued" not in done
+    assert (kept / "r2-alpha4/sst/card.json").is_file()
+    wrong = execute(project, *sweep, "rnak", status=2).stderr
+    assert wrong == "error: sweep-rnak: studies.yaml declares no such sweep; did you mean 'rank'?\n"

@@ -96,6 +96,13 @@ def metrics(task: str) -> dict:
     }
 
 
+def verse(ten_syllables: float, rhyme_scheme: float) -> dict:
+    """The form of some sonnets, as a card has it."""
+    shares = {f"distinct_{n}": 0.3 * n for n in (1, 2, 3)}
+    copied = {"copied_words": 3.1, "longest_copy": 5}
+    return {"ten_syllables": ten_syllables, "rhyme_scheme": rhyme_scheme, **shares, **copied}
+
+
 def interval(name: str, value: float, low: float, high: float) -> dict:
     return {name: value, f"{name}_low": low, f"{name}_high": high}
 

@@ -3,7 +3,7 @@ import pytest
 from knotwork.report import formats, summary
 from knotwork.report.read import TaskResult, read_task
 
-from .conftest import Results
+from .conftest import Results, verse
 
 S = formats.SPACE
 
@@ -38,7 +38,21 @@ def test_sonnets_are_judged_by_the_generated_lines(four_tasks: Results) -> None:
     (sonnet,) = read(four_tasks, "sonnet")
     text = summary.task_sentence(sonnet)
     assert f"reach a chrF of 26.6 (95{S}% interval 25.1–28.0); the interval includes the lines of a random" in text
-    assert "perplexity of the true sonnets is 48.2 (44.0–53.1)" in text
+    assert text.endswith("perplexity of the true sonnets is 48.2 (44.0–53.1).")
+    four_tasks.change("sonnet", "card.json", verse={"run": verse(0.2, 0.01), "true": verse(0.95, 0.93)})
+    text = summary.task_sentence(read(four_tasks, "sonnet")[0])
+    ours, true = f"20{S}% have ten syllables and 1{S}% of the pairs", f"of the true ones 95{S}% and 93{S}%."
+    assert ours in text
+    assert text.endswith(true)
+
+
+def test_a_choice_among_samples_is_remarked(four_tasks: Results) -> None:
+    four_tasks.change("sst", "card.json", parameters={"evaluate.generation.best_of": 4})
+    found = read(four_tasks, "sst", "sonnet")
+    assert not [remark for remark in summary.remarks(found, []) if "samples" in remark]
+    four_tasks.change("sonnet", "card.json", parameters={"evaluate.generation.best_of": 4})
+    (remark,) = [text for text in summary.remarks(read(four_tasks, "sst", "sonnet"), []) if "samples" in text]
+    assert remark.startswith("On the sonnets each generated text is the one of 4 samples")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ from knotwork.report import formats, tables
 from knotwork.report.elements import Cell, Table
 from knotwork.report.read import TaskResult, Timing, read_task
 
-from .conftest import Results
+from .conftest import Results, interval, verse
 
 S = formats.SPACE
 
@@ -52,8 +52,45 @@ def test_chrf_has_a_random_sonnet_and_only_the_whole_one_the_papers_figure(four_
         Cell("41.9", "40.6–43.1"),
         Cell("48.2", "44.0–53.1"),
     ]
-    assert column(table, "Random sonnet") == [Cell("26.2"), Cell("41.5"), Cell("")]
-    assert column(table, "The paper’s") == [Cell("–"), Cell("42.1"), Cell("")]
+    assert column(table, "Random sonnet") == [Cell("26.2"), Cell("41.5"), Cell("–")]
+    assert column(table, "The paper’s") == [Cell("–"), Cell("42.1"), Cell("–")]
+
+
+def test_the_untrained_base_stands_where_it_was_measured(four_tasks: Results) -> None:
+    assert "Untrained base" not in tables.accuracies(read(four_tasks, "sst", "quora"), "LoRA").head
+    four_tasks.change("quora", "metrics.json", baseline_zero_shot=0.51)
+    table = tables.accuracies(read(four_tasks, "sst", "quora"), "LoRA")
+    assert column(table, "Untrained base") == [Cell("–"), Cell(f"51.0{S}%")]
+    assert "the likeliest label word" in table.caption
+
+
+def test_sonnets_stand_beside_every_baseline(results: Results) -> None:
+    results.add("sonnet", seeds=(1, 2))
+    chrf = {"baseline_copied_lines_chrf_whole": 38.0, "baseline_copied_lines_chrf_generated": 22.0}
+    base = {"baseline_zero_shot_chrf_whole": 35.0, "baseline_zero_shot_chrf_generated": 17.0}
+    base |= {"baseline_zero_shot_perplexity": 90.0, "baseline_zero_shot_perplexity_continuation": 95.0}
+    own = interval("perplexity_continuation", 50.0, 45.0, 55.0)
+    results.change("sonnet", "metrics.json", **chrf, **base, **own)
+    table = tables.chrf(read(results, "sonnet")[0])
+    labels = ["chrF, generated lines", "chrF, whole sonnet"]
+    labels += ["Perplexity, after the given lines", "Perplexity, whole sonnet"]
+    assert [cell.text for cell in column(table, "Score")] == labels
+    assert column(table, "LoRA")[2] == Cell("50.0", "45.0–55.0")
+    assert [cell.text for cell in column(table, "Copied lines")] == ["22.0", "38.0", "–", "–"]
+    assert [cell.text for cell in column(table, "Untrained base")] == ["17.0", "35.0", "95.0", "90.0"]
+    assert [cell.text for cell in column(table, "SD")] == ["0.4", "0.3", "–", "–"]
+
+
+def test_the_form_of_sonnets_stands_beside_that_of_true_ones(results: Results) -> None:
+    results.add("sonnet")
+    assert tables.verse(read(results, "sonnet")[0]) is None
+    results.change("sonnet", "card.json", verse={"run": verse(0.232, 0.014), "true": verse(0.95, 0.931)})
+    results.change("sonnet", "metrics.json", **interval("ten_syllables", 0.232, 0.178, 0.291))
+    table = tables.verse(read(results, "sonnet")[0])
+    assert table.head == ("Of the generated lines", "LoRA", "True sonnets")
+    assert column(table, "LoRA")[0] == Cell(f"23.2{S}%", "17.8–29.1")
+    assert column(table, "True sonnets")[:2] == [Cell(f"95.0{S}%"), Cell(f"93.1{S}%")]
+    assert column(table, "True sonnets")[-1] == Cell("3.1", "at most 5")
 
 
 def test_further_scores(four_tasks: Results) -> None:

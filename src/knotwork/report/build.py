@@ -44,7 +44,8 @@ def run_page(results: list[TaskResult], missing: list[str], times: list[Timing],
     scores: list[Block] = [figures.results(classification, sonnets, adapter)]
     if classification:
         scores.append(tables.accuracies(classification, adapter))
-    scores += [tables.chrf(result) for result in sonnets]
+    for result in sonnets:
+        scores += filter(None, [tables.chrf(result), tables.verse(result)])
     cost: list[Block] = [tables.costs(results)]
     if times:
         cost.append(tables.stage_times(times))
@@ -114,9 +115,11 @@ def _sonnets(result: TaskResult, examples: int) -> Sonnets:
         )
         for example in result.pictures.examples[:examples]
     ]
+    samples = result.card.samples
+    picked = "none was picked" if samples == 1 else f"each is the likeliest of {samples} samples"
     return Sonnets(
         "The given lines, what the model wrote after them, and how the poem goes on. They stand in the order "
-        "of the file; none was picked.",
+        f"of the file; {picked}.",
         shown,
     )
 

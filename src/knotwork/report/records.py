@@ -48,10 +48,15 @@ class ClassificationMetrics(Metrics):
     baseline_largest_class: float
     baseline_tfidf: float
     baseline_tfidf_all_rows: float
+    baseline_zero_shot: float | None = None
 
 
 class SonnetMetrics(Metrics):
-    """Scores of the sonnets on dev: chrF from 0 to 100, perplexity per token."""
+    """Scores of the sonnets on dev: chrF from 0 to 100, perplexity per token, shares from 0 to 1.
+
+    ``perplexity`` is of the whole true sonnets, ``perplexity_continuation`` of what follows their given lines. What
+    runs did not have at first may be missing.
+    """
 
     chrf_whole: float
     chrf_whole_low: float
@@ -64,8 +69,27 @@ class SonnetMetrics(Metrics):
     perplexity: float
     perplexity_low: float
     perplexity_high: float
+    perplexity_continuation: float | None = None
+    perplexity_continuation_low: float | None = None
+    perplexity_continuation_high: float | None = None
+    ten_syllables: float | None = None
+    ten_syllables_low: float | None = None
+    ten_syllables_high: float | None = None
+    rhyme_scheme: float | None = None
+    rhyme_scheme_low: float | None = None
+    rhyme_scheme_high: float | None = None
+    distinct_2: float | None = None
+    copied_words: float | None = None
+    copied_words_low: float | None = None
+    copied_words_high: float | None = None
     baseline_random_sonnet_chrf_whole: float
     baseline_random_sonnet_chrf_generated: float
+    baseline_copied_lines_chrf_whole: float | None = None
+    baseline_copied_lines_chrf_generated: float | None = None
+    baseline_zero_shot_chrf_whole: float | None = None
+    baseline_zero_shot_chrf_generated: float | None = None
+    baseline_zero_shot_perplexity: float | None = None
+    baseline_zero_shot_perplexity_continuation: float | None = None
 
 
 class Base(Record):
@@ -109,6 +133,23 @@ class SeedResult(Record):
         return float(value) if isinstance(value, int | float) else None
 
 
+class VerseFigures(Record):
+    """The form of sonnets: shares from 0 to 1, and the longest spans in words that training sonnets have too.
+
+    ``copied_words`` is the mean over sonnets, ``longest_copy`` the longest of all.
+    """
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    ten_syllables: float
+    rhyme_scheme: float
+    distinct_1: float
+    distinct_2: float
+    distinct_3: float
+    copied_words: float
+    longest_copy: int
+
+
 class Card(Record):
     """How a task's results came about."""
 
@@ -130,6 +171,12 @@ class Card(Record):
     rows: dict[str, int | None] = {}
     per_seed: list[SeedResult] = Field(min_length=1)
     chrf_signature: str | None = None
+    verse: dict[str, VerseFigures] = {}
+
+    @property
+    def samples(self) -> int:
+        """Samples for each opening, of which the model's likeliest is the generated sonnet; 1 without sonnets."""
+        return self.parameters.get("evaluate.generation.best_of", 1) if self.chrf_signature else 1
 
 
 class ReliabilityBin(Record):

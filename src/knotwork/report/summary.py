@@ -97,7 +97,18 @@ def _sonnets(result: TaskResult) -> str:
         verdict(low, high, random), f"the lines of a random training sonnet ({formats.decimal(random)})"
     )
     spread = formats.interval(metrics.perplexity_low, metrics.perplexity_high)
-    return f"{text} The perplexity of the true sonnets is {formats.decimal(metrics.perplexity)} ({spread})."
+    text += f" The perplexity of the true sonnets is {formats.decimal(metrics.perplexity)} ({spread})."
+    verse = result.card.verse
+    if "run" in verse and "true" in verse:
+        scan, rhyme = (
+            [formats.percent(getattr(verse[whose], key), 0) for whose in ("run", "true")]
+            for key in ("ten_syllables", "rhyme_scheme")
+        )
+        text += (
+            f" Of the generated lines {scan[0]} have ten syllables and {rhyme[0]} of the pairs that should rhyme "
+            f"do; of the true ones {scan[1]} and {rhyme[1]}."
+        )
+    return text
 
 
 def _against(stands: str, baseline: str) -> str:
@@ -114,6 +125,7 @@ def remarks(results: list[TaskResult], missing: list[str]) -> list[str]:
     on_dev = [result.name for result in results if result.selected_on_dev]
     if on_dev:
         found.append(chosen_on_dev(on_dev))
+    found += [picked(result) for result in results if result.card.samples > 1]
     found += [*_failures(results), *beside_the_paper(results)]
     if missing:
         found.append(f"No results are here for {enumerate_names(missing)}.")
@@ -125,6 +137,14 @@ def chosen_on_dev(names: list[str]) -> str:
     return (
         f"The epoch was chosen on dev (the paper’s protocol) on {enumerate_names(names)}: the rows that chose it "
         "are scored here too, so these figures are too high by an unknown amount."
+    )
+
+
+def picked(result: TaskResult) -> str:
+    """What a choice among samples makes of the generated sonnets."""
+    return (
+        f"On {result.name} each generated text is the one of {result.card.samples} samples that the model itself "
+        "finds likeliest, so figures of single samples are not comparable with these."
     )
 
 

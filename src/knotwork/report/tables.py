@@ -7,7 +7,7 @@ from knotwork.report.elements import Cell, Definitions, Table
 from knotwork.report.names import sentence_case
 from knotwork.report.paper import PAPER
 from knotwork.report.read import TaskResult, Timing
-from knotwork.report.records import SeedResult
+from knotwork.report.records import SeedResult, SonnetMetrics, VerseFigures
 
 
 def table(caption: str, rows: list[dict[str, Cell]], texts: Iterable[str] = ()) -> Table:
@@ -17,9 +17,13 @@ def table(caption: str, rows: list[dict[str, Cell]], texts: Iterable[str] = ()) 
     return Table(caption, head, [tuple(row.values()) for row in rows], columns)
 
 
+UNTRAINED = "Untrained base: the likeliest label word after the prompt, with nothing trained. "
+
+
 def accuracies(results: list[TaskResult], adapter: str) -> Table:
     """Accuracy on dev beside the baselines and the paper's figures: a row per task."""
     several = any(len(result.card.seeds) > 1 for result in results)
+    untrained = any(result.metrics.baseline_zero_shot is not None for result in results)
     rows = []
     for result in results:
         metrics = result.metrics
@@ -30,6 +34,7 @@ def accuracies(results: list[TaskResult], adapter: str) -> Table:
                 sentence_case(adapter): Cell(formats.percent(metrics.accuracy), spread),
                 **_seeds(result, 100 * metrics.accuracy_sd, several),
                 "Largest class": Cell(formats.percent(metrics.baseline_largest_class)),
+                **({"Untrained base": Cell(formats.percent(metrics.baseline_zero_shot))} if untrained else {}),
                 "Bag of words, same rows": Cell(formats.percent(metrics.baseline_tfidf)),
                 "Bag of words, all rows": Cell(formats.percent(metrics.baseline_tfidf_all_rows)),
                 "The paper’s": _papers(result, "accuracy"),
@@ -37,40 +42,100 @@ def accuracies(results: list[TaskResult], adapter: str) -> Table:
         )
     return table(
         f"Accuracy on dev with its {formats.CONFIDENCE} interval"
-        f"{', and the standard deviation over seeds in points' if several else ''}. Bag of words: TF-IDF and "
+        f"{', and the standard deviation over seeds in points' if several else ''}. "
+        f"{UNTRAINED if untrained else ''}Bag of words: TF-IDF and "
         "logistic regression, on the training rows that the adapter sees and on all that there are. The "
         "paper’s figures were measured on the split named below them.",
         rows,
     )
 
 
+SONNET_SCORES = {
+    "chrf_generated": "chrF, generated lines",
+    "chrf_whole": "chrF, whole sonnet",
+    "perplexity_continuation": "Perplexity, after the given lines",
+    "perplexity": "Perplexity, whole sonnet",
+}
+SONNET_BASELINES = {
+    "Random sonnet": "random_sonnet",
+    "Copied lines": "copied_lines",
+    "Untrained base": "zero_shot",
+}
+COPIED = " Copied lines: the given ones over and over."
+VERSE = {
+    "ten_syllables": "Lines of ten syllables",
+    "rhyme_scheme": "Rhymes of the scheme",
+    "distinct_1": "Distinct words",
+    "distinct_2": "Distinct word pairs",
+    "distinct_3": "Distinct word triples",
+    "copied_words": "Copied span, words",
+}
+READING_VERSE = (
+    "Ten syllables: or eleven of which the last is weak, by a pronouncing dictionary. Rhymes: of the pairs of "
+    "lines that should rhyme in ABAB CDCD EFEF GG. Distinct: different ones among all. Copied span: the longest "
+    "run of words that a training sonnet has too, mean and maximum over sonnets. What the true sonnets reach says "
+    "what these measures give for the real thing."
+)
+
+
 def chrf(result: TaskResult) -> Table:
-    """Scores of the sonnets beside a random training sonnet and the paper's figure."""
+    """chrF and perplexity of the sonnets beside baselines and the paper's figure."""
     metrics = result.metrics
-    several = len(result.card.seeds) > 1
+    baselines = {
+        name: f"baseline_{kind}"
+        for name, kind in SONNET_BASELINES.items()
+        if getattr(metrics, f"baseline_{kind}_chrf_whole") is not None
+    }
     rows = []
-    for key, label in (("chrf_generated", "chrF, generated lines"), ("chrf_whole", "chrF, whole sonnet")):
-        spread = formats.interval(getattr(metrics, f"{key}_low"), getattr(metrics, f"{key}_high"))
-        random = getattr(metrics, f"baseline_random_sonnet_{key}")
-        rows.append(
-            {
-                "Score": Cell(label, _remark(result, result.adapter)),
-                sentence_case(result.adapter): Cell(formats.decimal(getattr(metrics, key)), spread),
-                **_seeds(result, getattr(metrics, f"{key}_sd"), several),
-                "Random sonnet": Cell(formats.decimal(random)),
-                "The paper’s": _papers(result, key),
-            }
-        )
-    spread = formats.interval(metrics.perplexity_low, metrics.perplexity_high)
-    perplexity = [Cell("Perplexity"), Cell(formats.decimal(metrics.perplexity), spread)]
-    blank = [Cell("")] * (len(rows[0]) - len(perplexity))
-    rows.append(dict(zip(rows[0], perplexity + blank, strict=True)))
+    for key, label in SONNET_SCORES.items():
+        value, low, high = (getattr(metrics, f"{key}{end}") for end in ("", "_low", "_high"))
+        if value is None:
+            continue
+        row = {
+            "Score": Cell(label, _remark(result, result.adapter)),
+            sentence_case(result.adapter): Cell(formats.decimal(value), formats.interval(low, high)),
+        }
+        if len(result.card.seeds) > 1:
+            row |= _seeds(result, getattr(metrics, f"{key}_sd", None), several=True)
+        for name, baseline in baselines.items():
+            row[name] = Cell(formats.decimal(getattr(metrics, f"{baseline}_{key}", None)))
+        rows.append(row | {"The paper’s": _papers(result, key)})
     return table(
         f"{sentence_case(result.name)} on dev with {formats.CONFIDENCE} intervals. chrF of the whole sonnet "
         "counts the given lines too, which are right by construction; the generated lines alone are the "
-        "harder test.",
+        f"harder test. Perplexity is that of the true sonnets.{COPIED if 'Copied lines' in baselines else ''}",
         rows,
     )
+
+
+def verse(result: TaskResult) -> Table | None:
+    """The form of the generated lines beside that of true sonnets and baselines; None where it was not measured."""
+    figures = result.card.verse
+    if "run" not in figures:
+        return None
+    columns = {sentence_case(result.adapter): verse_cells(figures["run"], result.metrics)}
+    for name, kind in {"True sonnets": "true", **SONNET_BASELINES}.items():
+        if kind in figures:
+            columns[name] = verse_cells(figures[kind])
+    rows = [
+        {"Of the generated lines": Cell(label), **{name: cells[label] for name, cells in columns.items()}}
+        for label in VERSE.values()
+    ]
+    return table(f"The form of the lines after the given ones. {READING_VERSE}", rows)
+
+
+def verse_cells(figures: VerseFigures, metrics: SonnetMetrics | None = None) -> dict[str, Cell]:
+    """Each figure of :data:`VERSE` by its label, above its interval where ``metrics`` has one."""
+    cells = {}
+    for key, label in VERSE.items():
+        in_words = key == "copied_words"
+        ends = [getattr(metrics, f"{key}_{end}", None) for end in ("low", "high")]
+        notes = [] if None in ends else [formats.interval(*((1 if in_words else 100) * end for end in ends))]
+        if in_words:
+            notes.append(f"at most {figures.longest_copy}")
+        value = getattr(figures, key)
+        cells[label] = Cell(formats.decimal(value) if in_words else formats.percent(value), ", ".join(notes))
+    return cells
 
 
 def _remark(result: TaskResult, adapter: str) -> str:
@@ -79,7 +144,7 @@ def _remark(result: TaskResult, adapter: str) -> str:
     return ", ".join(other + ["chosen on dev"] * result.selected_on_dev)
 
 
-def _seeds(result: TaskResult, deviation: float, several: bool) -> dict[str, Cell]:
+def _seeds(result: TaskResult, deviation: float | None, several: bool) -> dict[str, Cell]:
     if not several:
         return {}
     if len(result.card.seeds) == 1:

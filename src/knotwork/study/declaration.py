@@ -2,6 +2,7 @@
 
 import copy
 import difflib
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from knotwork.errors import UserError
 from knotwork.params import Group, Params, read_yaml, validate
 
 DECLARATION = Path("studies.yaml")
+SWEEP = "sweep-"
 
 Settings = dict[str, Any]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
@@ -42,12 +44,23 @@ class StudyGroup(Group):
 
 
 class Sweep(Group):
-    """Grids of settings on one task: every combination of each grid's values."""
+    """Grids of settings on one task.
 
+    Attributes:
+        about: what they are to show, in a sentence without a full stop.
+        task: the task.
+        seeds: of every run.
+        settings: that all points share.
+        grids: by name, the values of one or two settings; every combination is a point.
+    """
+
+    about: str
     task: Name
     seeds: Annotated[list[int], Field(min_length=1)]
     settings: Settings
-    grids: dict[Name, dict[str, Annotated[list[Any], Field(min_length=1)]]]
+    grids: dict[
+        Name, Annotated[dict[str, Annotated[list[Any], Field(min_length=1)]], Field(min_length=1, max_length=2)]
+    ]
 
 
 class Study(Group):
@@ -133,6 +146,23 @@ def cells(study: Study, bases: Sequence[str] = ()) -> list[Cell]:
                     own = {"tasks": [task], "seeds": group.seeds}
                     settings = {**study.cells[cell], **changes, **own}
                     found.append(Cell(name, cell, variation, task, settings))
+    for name, sweep in study.sweeps.items():
+        points = {cell.name: cell for grid in sweep.grids for cell in grid_cells(name, sweep, grid)}
+        found += points.values()  # a point that is on two grids is one run
+    return found
+
+
+def grid_cells(name: str, sweep: Sweep, grid: str) -> list[Cell]:
+    """The points of a sweep's grid, the last setting varying fastest."""
+    values = sweep.grids[grid]
+    found = []
+    for combination in itertools.product(*values.values()):
+        point = dict(zip(values, combination, strict=True))
+        settings = {**sweep.settings, **point, "tasks": [sweep.task], "seeds": sweep.seeds}
+        # All varied settings, so that a point has the same name on every grid that it is on.
+        varied = {key: settings[key] for each in sweep.grids.values() for key in each if key in settings}
+        run = "-".join(f"{key.rpartition('.')[2].replace('_', '-')}{value}" for key, value in varied.items())
+        found.append(Cell(f"{SWEEP}{name}", run, "", sweep.task, settings))
     return found
 
 

@@ -1,23 +1,34 @@
 """The page of a group of runs, by ``knotwork compare``; what is missing is said on it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from xml.etree import ElementTree
 
 from knotwork.compare import SONNETS, Output, write_comparison
 from knotwork.files import write_text
 from knotwork.report.elements import Prose, Section
 from knotwork.report.names import enumerate_names
-from knotwork.study.declaration import Cell, StudyGroup
+from knotwork.report.read import read_task
+from knotwork.report.svg import standalone
+from knotwork.study.declaration import Cell
+from knotwork.study.figures import Drawing, Result
 
 FINISHED, OUTDATED, NOT_REACHED = "finished", "outdated", "not reached"
 
 
-def write_pages(group: StudyGroup, states: Sequence[tuple[Cell, str]], kept: Path, sonnets: Path) -> None:
+def write_pages(
+    about: str,
+    states: Sequence[tuple[Cell, str]],
+    draw: Sequence[Callable[[Sequence[Result]], Drawing]],
+    kept: Path,
+    sonnets: Path,
+) -> None:
     """Write ``README.md``, ``page.html`` and ``figures/`` of a group.
 
     Args:
-        group: the group.
+        about: what the group is to show.
         states: its cells, each with how it stands; anything but the three words is what went wrong.
+        draw: make the group's own figures of its results.
         kept: the folder of all groups.
         sonnets: where the true sonnets of dev may lie, since the kept scores hold only their hashes.
 
@@ -28,13 +39,33 @@ def write_pages(group: StudyGroup, states: Sequence[tuple[Cell, str]], kept: Pat
     missing = _missing(states)
     runs = dict.fromkeys(folder / cell.run for cell, _ in states if (kept / cell.name / "card.json").is_file())
     if len(runs) < 2:
-        text = "\n\n".join([f"# {group.about}", *missing, "With fewer than two runs there is nothing to compare."])
+        text = "\n\n".join([f"# {about}", *missing, "With fewer than two runs there is nothing to compare."])
         write_text(folder / "README.md", text + "\n")
         return
-    more = [Section("study", group.about, [Prose(missing)])]
+    results = [
+        (cell, read_task(kept / cell.name)) for cell, _ in states if (kept / cell.name / "card.json").is_file()
+    ]
+    drawn = [drawing(results) for drawing in draw]
+    more = [Section("study", about, [Prose(missing), *(drawing.figure for drawing in drawn)])]
     output = Output(folder / "README.md", folder / "page.html", folder / "figures")
     write_comparison(list(map(str, runs)), output, sonnets if sonnets.is_file() else SONNETS, more)
+    lines = [line for drawing in drawn for line in _write_figure(folder, drawing)]
+    if lines:
+        readme = folder / "README.md"
+        text = readme.read_text(encoding="utf-8")
+        write_text(readme, "\n\n".join([text.rstrip("\n"), "## Figures", *lines]) + "\n")
     print(f"{folder}: README.md, page.html, figures/", flush=True)
+
+
+def _write_figure(folder: Path, drawing: Drawing) -> list[str]:
+    """Write a figure's pictures and data, and give the paragraphs of Markdown that show them."""
+    data = f"figures/{drawing.name}.csv"
+    write_text(folder / data, drawing.data.to_csv(index=False, lineterminator="\n", float_format="%.6g"))
+    shown = []
+    for name, picture in zip(drawing.pictures, drawing.figure.pictures, strict=True):
+        write_text(folder / f"figures/{name}.svg", standalone(picture))
+        shown.append(f"![{ElementTree.fromstring(picture).attrib['aria-label']}](figures/{name}.svg)")
+    return [*shown, f"{drawing.figure.caption} Data: [{drawing.name}.csv]({data})."]
 
 
 def _missing(states: Sequence[tuple[Cell, str]]) -> list[str]:

@@ -5,11 +5,13 @@ Checkpoints stay in it, so that a run that was interrupted goes on from there.
 """
 
 import fcntl
+import io
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,35 +48,66 @@ class Workplace:
         Raises:
             UserError: a stage failed.
         """
-        write_text(self.folder / "params.yaml", yaml.safe_dump(dict(params), sort_keys=False, allow_unicode=True))
+        self.set_params(params)
         # Another run's models would be taken for a dependency of the evaluation.
         shutil.rmtree(self.folder / "models", ignore_errors=True)
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("w", encoding="utf-8") as output:
-            status = self._execute([sys.executable, "-m", "dvc", "repro", f"evaluate@{task}"], output)
-        if status:
-            raise UserError(f"{_reason(log)}; all that was printed lies in {log}")
+        self.dvc(log, "repro", f"evaluate@{task}")
         return self.folder / "reports" / task
 
-    def _execute(self, command: list[str], output: TextIO) -> int:
-        """Run a command in the clone; whatever ends this process ends it, and all that it started, too."""
-        process = subprocess.Popen(
-            command,
+    def set_params(self, params: Mapping[str, Any]) -> None:
+        """Write the clone's params.yaml."""
+        write_text(self.folder / "params.yaml", yaml.safe_dump(dict(params), sort_keys=False, allow_unicode=True))
+
+    def dvc(self, log: Path, *arguments: str) -> None:
+        """Run a dvc command in the clone; whatever ends this process ends the command and all that it started.
+
+        Args:
+            log: the file for what it prints.
+            arguments: of the command.
+
+        Raises:
+            UserError: the command failed.
+        """
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("w", encoding="utf-8") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "dvc", *arguments],
+                cwd=self.folder,
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                # Should this process be killed outright, its trainer keeps the clone locked until it has ended.
+                pass_fds=[self._lock.fileno()],
+            )
+            try:
+                status = process.wait()
+            except BaseException:
+                os.killpg(process.pid, signal.SIGTERM)
+                process.wait()
+                raise
+        if status:
+            raise UserError(f"{_reason(log)}; all that was printed lies in {log}")
+
+    def extract(self, commit: str, folder: str, destination: Path) -> Path:
+        """A folder of a commit of the clone, written below ``destination``.
+
+        Raises:
+            UserError: the commit has no such folder.
+        """
+        done = subprocess.run(
+            ["git", "archive", commit, folder],
             cwd=self.folder,
             env=_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            # Should this process be killed outright, its trainer keeps the clone locked until it has ended.
-            pass_fds=[self._lock.fileno()],
+            capture_output=True,
+            check=False,
         )
-        try:
-            return process.wait()
-        except BaseException:
-            os.killpg(process.pid, signal.SIGTERM)
-            process.wait()
-            raise
+        if done.returncode:
+            raise UserError(f"{commit[:12]}: holds no {folder}")
+        with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+            archive.extractall(destination, filter="data")
+        return destination / folder
 
 
 @contextmanager
@@ -96,6 +129,7 @@ def workplace(checkout: Path) -> Iterator[Workplace]:
             _clone(checkout, folder)
         _must(folder, "fetch", "--quiet", str(checkout), "HEAD")
         _must(folder, "reset", "--quiet", "--hard", commit)
+        _must(folder, "clean", "--quiet", "--force", "-d")  # leaves what git ignores: checkpoints, data
         yield Workplace(folder, commit, lock)
 
 
@@ -128,10 +162,13 @@ def _clone(checkout: Path, folder: Path) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """This process's environment, without what names another repository or is relative to another folder."""
+    """This process's environment for the clone: nothing names another repository or is relative to a folder."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     mirror = kept.get("KNOTWORK_MIRROR")
-    return kept | ({"KNOTWORK_MIRROR": str(Path(mirror).resolve())} if mirror else {})
+    if mirror:
+        kept["KNOTWORK_MIRROR"] = str(Path(mirror).resolve())
+    # DVC's queue starts dvc by name.
+    return kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"}
 
 
 def _reason(log: Path) -> str:

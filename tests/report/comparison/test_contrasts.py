@@ -77,6 +77,7 @@ def test_too_few_examples_that_differ_to_say(study: Study) -> None:
         {"prompt": {"template": "{0}", "sha256": "other"}},
         {"base": {"sha256": "other"}},
         {"selection": "dev"},
+        {"chrf_signature": "chrF2", "parameters": {"evaluate.generation.best_of": 4}},
         {"selection": "0.25"},
     ],
 )

@@ -6,6 +6,7 @@ from knotwork.report.comparison.contrasts import ACCURACY, CHRF, PERPLEXITY
 from knotwork.report.comparison.examples import disagreements
 from knotwork.report.elements import Cell, Table
 
+from ..conftest import verse
 from .study import Study, right_on
 
 S = formats.SPACE
@@ -68,6 +69,26 @@ def test_contrasts_of_sonnets(three: Study) -> None:
     assert "Trained parameters" in perplexity.head
     assert perplexity.caption.endswith("Less is better.")
     assert len(perplexity.rows) == 3
+
+
+def test_the_form_of_sonnets_is_shown_untested(study: Study) -> None:
+    for run in ("a", "b", "old"):
+        study.sonnets(run, 0.3, 3.0)
+    comparison = study.compare("a", "b", "old")
+    assert tables.form(comparison, comparison.groups[0]) is None
+    for run, share in (("a", 0.2), ("b", 0.4)):
+        results = study.results(run)
+        results.change("sonnet", "card.json", verse={"run": verse(share, 0.01), "true": verse(0.95, 0.93)})
+        results.change(
+            "sonnet", "metrics.json", baseline_zero_shot_chrf_generated=17.0, baseline_zero_shot_chrf_whole=35.0
+        )
+    comparison = study.compare("a", "b", "old")
+    table = tables.form(comparison, comparison.groups[0])
+    assert [cell.text for cell in column(table, "Run")] == ["a", "b", "True sonnets"]
+    assert [cell.text for cell in column(table, "Lines of ten syllables")] == [f"{n}.0{S}%" for n in (20, 40, 95)]
+    chrf = tables.contrasts(comparison, comparison.groups[0], CHRF)
+    (base,) = [row for row in chrf.rows if row[0].text == "Untrained base"]
+    assert [cell.text for cell in base if cell.text] == ["Untrained base", "17.0", "35.0"]
 
 
 def test_what_could_not_be_tested_is_said(study: Study) -> None:

@@ -186,6 +186,7 @@ def matching(card: Card) -> dict[str, str]:
         "prompt": card.prompt.sha256,
         "base": card.base.sha256 or card.base.name,
         "selection": str(card.selection),
+        "sampling": "one text an opening" if card.samples == 1 else f"best of {card.samples}",
     }
 
 

@@ -46,9 +46,7 @@ def _group(comparison: Comparison, group: Group) -> list[Block]:
     blocks: list[Block] = []
     for measure in measures(group.first.result):
         blocks += [figures.scores(comparison, group, measure), tables.contrasts(comparison, group, measure)]
-    course = figures.curves(comparison, group)
-    if course is not None:
-        blocks.append(course)
+    blocks += filter(None, [tables.form(comparison, group), figures.curves(comparison, group)])
     if group.first.result.is_classification and len(group.entries) > 1:
         found = examples.disagreements(group)
         same_answers = Prose([f"The runs give the same answers on {group.first.result.name}."])

@@ -17,11 +17,10 @@ def comparison_page(comparison: Comparison, same: Mapping[str, str]) -> Page:
     """
     sections = [Section("results", "Results", [tables.overview(comparison), Prose([tables.READING])])]
     for task, groups in comparison.tasks.items():
-        blocks: list[Block] = [
-            tables.contrasts(comparison, group, measure)
-            for group in groups
-            for measure in measures(group.first.result)
-        ]
+        blocks: list[Block] = []
+        for group in groups:
+            blocks += [tables.contrasts(comparison, group, measure) for measure in measures(group.first.result)]
+            blocks += filter(None, [tables.form(comparison, group)])
         sections.append(Section(f"task-{task}", groups[0].first.result.title, blocks))
     return Page(
         title=summary.title(comparison),

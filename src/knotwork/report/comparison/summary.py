@@ -168,7 +168,7 @@ def _reason(entry: Entry, main: Entry) -> str:
 def _shown(name: str, value: str, card: Card) -> str:
     if name == "base":
         return f"{card.base.name} {value[:SHOWN_HASH]}"
-    return value if name == "selection" else value[:SHOWN_HASH]
+    return value if name in ("selection", "sampling") else value[:SHOWN_HASH]
 
 
 def remarks(comparison: Comparison, same: Mapping[str, str]) -> list[str]:

@@ -19,7 +19,9 @@ from knotwork.report.comparison.summary import number, place
 from knotwork.report.elements import Cell, Definitions, Table
 from knotwork.report.names import enumerate_names, sentence_case
 from knotwork.report.paper import PAPER
-from knotwork.report.tables import per_value, plain, signatures, table
+from knotwork.report.tables import READING_VERSE, per_value, plain, signatures, table, verse_cells
+
+UNTRAINED = "Untrained base"
 
 # Parameters that say which files were used: the groups take care of them.
 FILES = {"base.sha256", "corpus.files", "task"}
@@ -151,21 +153,25 @@ def _costs(entry: Entry) -> dict[str, Cell]:
 def _references(group: Group, measure: Measure) -> list[dict[str, Cell]]:
     """Rows to hold against the runs: baselines, a line per value, and the paper's figure."""
     if measure is ACCURACY:
-        baselines = {"Largest class": "largest_class", "Bag of words, same rows": "tfidf"}
+        baselines = {"Largest class": "largest_class", "Bag of words, same rows": "tfidf", UNTRAINED: "zero_shot"}
     elif measure is CHRF:
-        baselines = {"Random training sonnet": "random_sonnet_chrf_generated"}
+        kinds = {"Random training sonnet": "random_sonnet", "Copied lines": "copied_lines", UNTRAINED: "zero_shot"}
+        baselines = {name: f"{kind}_chrf_generated" for name, kind in kinds.items()}
     else:
-        baselines = {}
+        baselines = {UNTRAINED: "zero_shot_perplexity"}
     rows = []
     for name, key in baselines.items():
         values: dict[float, list[str]] = {}
         for entry in group.entries:
-            values.setdefault(getattr(entry.result.metrics, f"baseline_{key}"), []).append(entry.run)
+            value = getattr(entry.result.metrics, f"baseline_{key}")
+            if value is not None:
+                values.setdefault(value, []).append(entry.run)
         for value, runs in values.items():
             below = "" if len(values) == 1 else f"on the rows of {enumerate_names(runs)}"
             rows.append({"Run": Cell(name, below), measure.title: Cell(measure.value(value))})
             if measure is CHRF:
-                whole = group.first.result.metrics.baseline_random_sonnet_chrf_whole
+                metrics = next(entry.result.metrics for entry in group.entries if entry.run == runs[0])
+                whole = getattr(metrics, f"baseline_{key}".replace("generated", "whole"))
                 rows[-1]["chrF of whole sonnets"] = Cell(formats.decimal(whole))
     published = PAPER.get(group.task)
     if published is not None:
@@ -174,6 +180,25 @@ def _references(group: Group, measure: Measure) -> list[dict[str, Cell]]:
         if measure in (ACCURACY, CHRF):
             rows.append({"Run": Cell("The paper’s"), column: Cell(write(published.value), published.split or "")})
     return rows
+
+
+def form(comparison: Comparison, group: Group) -> Table | None:
+    """The form of the generated sonnets, a row per run and one for the true ones; None where no run has it."""
+    entries = [entry for entry in group.entries if "run" in entry.card.verse]
+    if not entries:
+        return None
+    rows = [
+        {"Run": Cell(entry.run, _adapter(entry)), **verse_cells(entry.card.verse["run"], entry.result.metrics)}
+        for entry in entries
+    ]
+    true = entries[0].card.verse.get("true")
+    if true:
+        rows.append({"Run": Cell("True sonnets"), **verse_cells(true)})
+    return table(
+        f"{sentence_case(place(comparison, group))}: the form of the lines after the given ones, not tested. "
+        f"{READING_VERSE}",
+        rows,
+    )
 
 
 def _reference(head: list[str], cells: dict[str, Cell]) -> dict[str, Cell]:

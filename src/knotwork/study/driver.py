@@ -1,0 +1,158 @@
+"""The declared runs: which are finished, how the others are made one after the other, and their pages."""
+
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import yaml
+
+from knotwork.errors import UserError
+from knotwork.files import read_json
+from knotwork.report import formats
+from knotwork.study.declaration import (
+    SWEEP,
+    Cell,
+    Study,
+    agrees,
+    cells,
+    load_study,
+    parameters,
+    read_recipe,
+    with_settings,
+)
+from knotwork.study.figures import against
+from knotwork.study.grid import grid_map
+from knotwork.study.keep import keep
+from knotwork.study.pages import FINISHED, NOT_REACHED, OUTDATED, write_pages
+from knotwork.study.workplace import PLACE, Workplace, committed, uncommitted, workplace
+
+KEPT = Path("reports/study")
+LOGS = Path(".dvc/tmp/study-logs")
+SONNETS = PLACE / "data/raw/sonnet/dev.txt"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is declared: the declaration, its runs in order, and the parameters of params.yaml and the recipe."""
+
+    declared: Study
+    cells: list[Cell]
+    values: dict[str, Any]
+
+
+def plan(bases: Sequence[str] = ()) -> Plan:
+    """Read the declaration, with further bases for groups that are about their size.
+
+    Raises:
+        UserError: the declaration is wrong, or the checkout is no clone of the project.
+    """
+    declared = load_study()
+    values = yaml.safe_load(committed(Path.cwd(), "params.yaml"))
+    values = with_settings(values, read_recipe(Path("recipes") / declared.recipe))
+    return Plan(declared, cells(declared, bases), values)
+
+
+def make(chosen: Sequence[Cell], values: dict[str, Any], minutes: float | None) -> dict[str, str]:
+    """Make the cells that are not finished, one after the other, as long as there is time.
+
+    Args:
+        chosen: the cells.
+        values: the parameters of params.yaml and the recipe.
+        minutes: none is begun after so many; None: no limit.
+
+    Returns:
+        What went wrong, by the name of the cell.
+    """
+    left = [cell for cell in chosen if state(cell, values) != FINISHED]
+    print(f"{len(chosen)} runs, {len(chosen) - len(left)} of them finished, {len(left)} left", flush=True)
+    if not left or minutes == 0:
+        return {}
+    signal.signal(signal.SIGTERM, interrupt)
+    start = time.monotonic()
+    failed: dict[str, str] = {}
+    seconds: dict[str, list[float]] = {}
+    with workplace(Path.cwd()) as place:
+        print(f"commit {place.commit}, in {place.folder}", flush=True)
+        if uncommitted(Path.cwd()):
+            print("note: uncommitted changes are not part of it", flush=True)
+        for index, cell in enumerate(left):
+            if minutes is not None and time.monotonic() - start > 60 * minutes:
+                print(f"{minutes:g} minutes are over: {len(left) - index} runs not reached", flush=True)
+                break
+            print(f"[{index + 1}/{len(left)}] {cell.name}", flush=True)
+            begun = time.monotonic()
+            try:
+                _make_one(cell, place, values)
+            except UserError as error:
+                failed[cell.name] = str(error)
+                print(f"error: {cell.name}: {error}", flush=True)
+            else:
+                seconds.setdefault(cell.task, []).append(time.monotonic() - begun)
+                rest = left[index + 1 :]
+                took = formats.seconds(seconds[cell.task][-1])
+                print(f"  {took}; {len(rest)} left{_estimate(rest, seconds)}", flush=True)
+    return failed
+
+
+def _make_one(cell: Cell, place: Workplace, values: dict[str, Any]) -> None:
+    parameters(values, cell)
+    log = LOGS / f"{cell.name.replace('/', '-')}.log"
+    reports = place.run(cell.task, with_settings(values, cell.settings), log)
+    keep_cell(cell, reports, f"make study ARGS='--only {cell.name}'")
+
+
+def keep_cell(cell: Cell, reports: Path, command: str) -> None:
+    """Keep the report files of a cell, with the command that made them.
+
+    Raises:
+        UserError: a file is missing or broken, or cannot be written.
+    """
+    keep(reports, KEPT / cell.name, {"command": command, "settings": cell.settings})
+
+
+def _estimate(rest: Sequence[Cell], seconds: dict[str, list[float]]) -> str:
+    """How long the rest will take, if runs of a task take as long as they did, and those of others the mean."""
+    if not rest:
+        return ""
+    means = {task: sum(each) / len(each) for task, each in seconds.items()}
+    usual = sum(means.values()) / len(means)
+    return f", about {formats.seconds(sum(means.get(cell.task, usual) for cell in rest))}"
+
+
+def state(cell: Cell, values: dict[str, Any]) -> str:
+    """Whether its results are kept, and made as it is declared now."""
+    card = KEPT / cell.name / "card.json"
+    if not card.is_file():
+        return NOT_REACHED
+    return FINISHED if agrees(read_json(card), cell, values) else OUTDATED
+
+
+def write_group(plan: Plan, name: str, failed: Mapping[str, str]) -> None:
+    """Write the page of a group or of a sweep.
+
+    Args:
+        plan: what is declared.
+        name: the group's.
+        failed: what went wrong, by the name of the cell.
+
+    Raises:
+        UserError: kept results are broken.
+    """
+    own = [(cell, failed.get(cell.name) or state(cell, plan.values)) for cell in plan.cells if cell.group == name]
+    sweep = plan.declared.sweeps.get(name.removeprefix(SWEEP)) if name.startswith(SWEEP) else None
+    if sweep:
+        draw = [partial(grid_map, name.removeprefix(SWEEP), sweep, grid) for grid in sweep.grids]
+        write_pages(sweep.about, own, draw, KEPT, SONNETS)
+    else:
+        group = plan.declared.groups[name]
+        write_pages(group.about, own, [partial(against, axis) for axis in group.figures], KEPT, SONNETS)
+
+
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """A signal as an interruption: the run under way is stopped, and its trainer with it."""
+    raise KeyboardInterrupt
