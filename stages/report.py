@@ -1,4 +1,4 @@
-"""Write the page of this run: reports/report.html."""
+"""Write the page of this run, reports/report.html, and the data of its figures, reports/report/."""
 
 from pathlib import Path
 

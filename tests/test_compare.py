@@ -137,13 +137,20 @@ def test_folders_are_named_by_as_much_as_tells_them_apart(study: Study, compare)
 def test_everything_is_written_to_files(two: Study, compare) -> None:
     compare(two.root, "a", "b", "--html", "out/page.html", "--markdown", "out/page.md", "--csv", "out/data")
     written = sorted(str(path.relative_to(two.root / "out")) for path in (two.root / "out").rglob("*.*"))
-    data = [f"data/{name}.csv" for name in ("costs", "curves", "differences", "disagreements", "scores")]
+    names = ("calibration", "confusion", "costs", "curves", "differences", "disagreements", "scores")
+    data = [f"data/{name}.csv" for name in names]
     assert written == [*data, "page.html", "page.md"]
     assert "+28.3" in (two.root / "out/page.md").read_text(encoding="utf-8")
     page = (two.root / "out/page.html").read_text(encoding="utf-8")
     assert "knotwork compare a b" in page
-    assert "The data of every figure lie in out/data." in page
+    assert "The data of every figure lie in out/data," in page
     assert "0.283333" in (two.root / "out/data/differences.csv").read_text(encoding="utf-8")
+
+
+def test_a_pages_data_lie_beside_it_unless_told_otherwise(two: Study, compare) -> None:
+    compare(two.root, "a", "b", "--html", "out/page.html")
+    assert (two.root / "out/page/scores.csv").is_file()
+    assert "lie in the folder page beside this page" in (two.root / "out/page.html").read_text(encoding="utf-8")
 
 
 def test_names_may_follow_an_option(two: Study, compare) -> None:
@@ -155,10 +162,10 @@ def test_true_sonnets_can_be_brought_along(study: Study, compare) -> None:
     study.sonnets("b", 0.7, 2.5, hashed=True)
     assert "could not be tested" in compare(study.root, "a", "b")
     texts = "\n\n".join(f"{number}\n\n{poem(number, 1)}" for number in range(POEMS))
-    for name in ("mine.txt", "data/raw/sonnet/dev.txt"):
+    for name in ("mine/sonnet/dev.txt", "data/raw/sonnet/dev.txt"):
         (study.root / name).parent.mkdir(parents=True, exist_ok=True)
         (study.root / name).write_text(texts, encoding="utf-8")
-    for text in (compare(study.root, "a", "b", "--sonnets", "mine.txt"), compare(study.root, "a", "b")):
+    for text in (compare(study.root, "a", "b", "--corpus", "mine"), compare(study.root, "a", "b")):
         assert "could not be tested" not in text
         assert "b is better in chrF on the sonnets" in text
 
@@ -201,7 +208,7 @@ def test_a_commit_without_results_is_one_line(project: Path, compare) -> None:
         (["a", "./a"], "hold the same files; name two runs that differ"),
         (["a", "exp-kan"], "exp-kan: no such folder, and not in a git repository with DVC"),
         ([], "not in a git repository with DVC, which experiments and commits need; name folders"),
-        (["a", "b", "--sonnets", "none.txt"], "none.txt: "),
+        (["a", "b", "--corpus", "none"], "none: no such folder; name one with a folder for each task"),
     ],
 )
 def test_bad_names_are_one_line(two: Study, compare, runs: list[str], expected: str) -> None:

@@ -63,7 +63,7 @@ def compare(arguments: argparse.Namespace) -> None:
     from knotwork.compare import Output, compare
 
     files = (None if name is None else Path(name) for name in (arguments.markdown, arguments.html, arguments.csv))
-    compare(arguments.runs, Output(*files), Path(arguments.sonnets))
+    compare(arguments.runs, Output(*files), Path(arguments.corpus))
 
 
 def inspect(arguments: argparse.Namespace) -> None:
@@ -205,12 +205,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--markdown", metavar="FILE", help="write summary and tables as Markdown")
     command.add_argument("--html", metavar="FILE", help="write everything as one self-contained page")
-    command.add_argument("--csv", metavar="FOLDER", help="write the data of the page's figures")
     command.add_argument(
-        "--sonnets",
-        metavar="FILE",
-        default="data/raw/sonnet/dev.txt",
-        help="the true sonnets of dev, for results that hold only their hashes (default data/raw/sonnet/dev.txt)",
+        "--csv",
+        metavar="FOLDER",
+        help="write the data of the page's figures (with --html by default into a folder beside the page)",
+    )
+    command.add_argument(
+        "--corpus",
+        metavar="FOLDER",
+        default="data/raw",
+        help="the corpus by task, for texts that results hold only as hashes: true sonnets, examples to show "
+        "(default data/raw, where it exists)",
     )
     command.set_defaults(work=compare)
 

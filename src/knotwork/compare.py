@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from knotwork import tasks
 from knotwork.corpora.read import read_sonnets
 from knotwork.errors import UserError
 from knotwork.files import sha256, text_hash, write_text
@@ -21,6 +22,7 @@ from knotwork.report.comparison.data import frames
 from knotwork.report.comparison.page import comparison_page
 from knotwork.report.comparison.scores import read_scores
 from knotwork.report.comparison.text import to_markdown, to_terminal
+from knotwork.report.data import beside, to_csv
 from knotwork.report.elements import Page, Section
 from knotwork.report.names import TASKS, enumerate_names
 from knotwork.report.read import read_task
@@ -31,7 +33,8 @@ if TYPE_CHECKING:
 REPORTS = "reports"
 WORKSPACE = "workspace"
 FILES = ("metrics.json", "card.json", "history.csv", "pictures.json", "scores.tsv")
-SONNETS = Path("data/raw/sonnet/dev.txt")
+CORPUS = Path("data/raw")
+SONNETS = CORPUS / "sonnet" / "dev.txt"
 
 
 @dataclass(frozen=True)
@@ -56,39 +59,54 @@ class Run:
 
 @dataclass(frozen=True)
 class Output:
-    """The files to write; None leaves one out."""
+    """The files to write; None leaves one out.
+
+    ``data`` is the folder of the figures' data, with a page by default the one of its name beside it.
+    """
 
     markdown: Path | None = None
     html: Path | None = None
     data: Path | None = None
 
 
-def compare(names: Sequence[str], output: Output, sonnets: Path = SONNETS) -> None:
+def compare(names: Sequence[str], output: Output, corpus: Path = CORPUS) -> None:
     """Print the comparison of runs and write it to the files asked for.
 
     Args:
         names: folders, experiments, branches, commits, or ``workspace``; the others are held against the first.
             None: the workspace and all experiments of the commit that is checked out.
         output: the files to write.
-        sonnets: file of the true sonnets of dev, for runs whose scores hold only their hashes; it may be absent.
+        corpus: folder of the corpus by task, for texts that results hold only as hashes; the default may be absent.
 
     Raises:
-        UserError: a run does not exist, has no results or broken ones, or fewer than two differ.
+        UserError: a run does not exist, has no results or broken ones, or fewer than two differ; or there is no
+            such corpus.
     """
+    if corpus != CORPUS and not corpus.is_dir():
+        raise UserError(f"{corpus}: no such folder; name one with a folder for each task, as {CORPUS} is")
+    sonnets = corpus / SONNETS.relative_to(CORPUS)
     # Printed last: the reader of a pipe may leave before the end.
-    to_terminal(write_comparison(names, output, sonnets))
+    to_terminal(write_comparison(names, output, sonnets if sonnets.is_file() else SONNETS, corpus=corpus))
 
 
 def write_comparison(
-    names: Sequence[str], output: Output, sonnets: Path = SONNETS, more: Sequence[Section] = ()
+    names: Sequence[str],
+    output: Output,
+    sonnets: Path = SONNETS,
+    more: Sequence[Section] = (),
+    corpus: Path | None = None,
 ) -> Page:
-    """Write the comparison as :func:`compare` does, with ``more`` sections after the results, and return it."""
+    """Write the comparison as :func:`compare` does, with ``more`` sections after the results, and return it.
+
+    ``sonnets`` is the file of the true sonnets of dev. Without a corpus, no example's text stands on the page.
+    """
     with tempfile.TemporaryDirectory(prefix="knotwork-") as scratch:
         runs, same = _distinct(_find(names, Path(scratch)))
         comparison = compare_entries([run.name for run in runs], _entries(runs, sonnets))
     brief = _with(comparison_page(comparison, same), more)
     command = shlex.join(["knotwork", "compare", *names])
-    for file, text in _files(comparison, same, brief, command, output, more).items():
+    texts = _texts(comparison, corpus) if corpus and output.html else {}
+    for file, text in _files(comparison, same, brief, command, output, more, texts).items():
         write_text(file, text)
     return brief
 
@@ -104,21 +122,22 @@ def _files(
     command: str,
     output: Output,
     more: Sequence[Section],
+    texts: dict[str, str],
 ) -> dict[Path, str]:
     """The texts of the files to write."""
     files = {}
     if output.markdown:
         files[output.markdown] = to_markdown(brief)
-    if output.data:
-        for name, frame in frames(comparison).items():
-            files[output.data / name] = frame.to_csv(index=False, lineterminator="\n", float_format="%.6g")
+    folder = output.data or (beside(output.html) if output.html else None)
+    if folder:
+        files |= {folder / name: text for name, text in to_csv(frames(comparison)).items()}
     if output.html:
         # Imported here: pictures take a second to import.
         from knotwork.report.comparison.illustrated import illustrated_page
         from knotwork.report.page import render
 
-        data = str(output.data) if output.data else None
-        files[output.html] = render(_with(illustrated_page(comparison, same, command, data), more))
+        place = str(output.data) if output.data else f"the folder {folder.name} beside this page"
+        files[output.html] = render(_with(illustrated_page(comparison, same, command, place, texts), more))
     return files
 
 
@@ -247,6 +266,14 @@ def _distinct(runs: list[Run]) -> tuple[list[Run], dict[str, str]]:
             )
         raise UserError(f"{runs[0].name}: there is nothing to compare it with; name another run")
     return list(kept.values()), same
+
+
+def _texts(comparison: Comparison, corpus: Path) -> dict[str, str]:
+    """The texts of dev by the hash that ``scores.tsv`` knows them by, as far as the corpus is there."""
+    there = [name for name in comparison.tasks if name in TASKS and (corpus / name).is_dir()]
+    rows = [row for name in there for row in tasks.get(name).read(corpus / name, "dev").rows]
+    texts = ["\n".join(row.texts) for row in rows]
+    return {text_hash(text): text for text in texts}
 
 
 def _entries(runs: list[Run], sonnets: Path) -> list[Entry]:

@@ -51,7 +51,8 @@ def test_everything_is_there(project):
     }
     files = {"metrics.json", "card.json", "history.csv", "scores.tsv", "pictures.json"}
     predictions = {"predictions/seed-1.dev.csv", "predictions/seed-1.test.csv"}
-    assert made == {"report.html"} | {f"sst/{name}" for name in files | predictions}
+    data = {f"report/{name}.csv" for name in ("scores", "curves", "confusion", "calibration")}
+    assert made == {"report.html"} | data | {f"sst/{name}" for name in files | predictions}
     timed = {path.stem for path in (project / "data/timings").glob("*.json")}
     assert {"identify", "download-sst", "train-sst-1", "evaluate-sst", "report"} <= timed
     assert not list(project.rglob("*.part"))

@@ -10,7 +10,7 @@ from knotwork.errors import UserError
 from knotwork.report import paper
 from knotwork.report.build import build
 
-from .conftest import GENERATED, OPENING, TRUTH, Results
+from .conftest import GENERATED, OPENING, TRUTH, Results, pictures
 
 TASKS = ["sst", "cfimdb", "quora", "sonnet"]
 
@@ -109,6 +109,31 @@ def test_every_figure_has_alternative_text_and_a_numbered_caption(source: str) -
         assert re.findall(rf"{kind} (\d+)\.", html.text) == [str(n + 1) for n in range(count)]
 
 
+def test_every_figure_names_its_data_and_they_are_written(results: Results) -> None:
+    results.add("sst", adapter="kan")
+    results.add("quora", adapter="graph")
+    results.add("sonnet")
+    page(results)
+    source = results.page.read_text(encoding="utf-8")
+    captions = re.findall(r'<figcaption><span class="label">Figure.*?</figcaption>', source, flags=re.S)
+    named = [re.findall(r"<code>([a-z-]+\.csv)</code>", caption) for caption in captions]
+    assert captions
+    assert all(named)
+    written = results.page.with_suffix("")
+    assert {name for names in named for name in names} == {path.name for path in written.iterdir()}
+    assert all(len(path.read_text(encoding="utf-8").splitlines()) > 1 for path in written.iterdir())
+
+
+def test_a_pages_old_data_are_gone(results: Results) -> None:
+    results.add("sst", adapter="kan")
+    page(results)
+    own = results.page.with_suffix("") / "spline-functions.csv"
+    assert own.is_file()
+    results.write("sst", "pictures.json", pictures("sst"))
+    page(results)
+    assert not own.exists()
+
+
 def test_sonnets_stand_beside_the_true_ones_without_the_given_lines(results: Results) -> None:
     results.add("sonnet")
     text = page(results, ["sonnet"], examples=1).text
@@ -117,6 +142,15 @@ def test_sonnets_stand_beside_the_true_ones_without_the_given_lines(results: Res
     assert text.count(TRUTH[-1]) == 1
     assert "Sonnet 50" not in text
     assert "not published" in page(results, ["sonnet"], examples=6).text
+
+
+def test_sonnets_without_any_true_one_leave_no_room_for_them(results: Results) -> None:
+    results.add("sonnet")
+    example = {"id": "49", "opening": OPENING, "generated": "\n".join(GENERATED), "truth": None}
+    results.write("sonnet", "pictures.json", {"examples": [example]})
+    html = page(results, ["sonnet"])
+    assert "without the true ones, which are not published with the results" in html.text
+    assert ("article", {"class": "sonnet alone"}) in html.elements
 
 
 def test_no_examples_are_asked_for_and_none_are_shown(results: Results) -> None:

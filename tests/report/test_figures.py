@@ -87,7 +87,7 @@ def test_curves_have_a_line_per_seed_and_a_ring(results: Results) -> None:
     losses, metric = figure.pictures
     assert "train seed 1 from" in alt(losses)
     assert "selection seed 2 from" in alt(losses)
-    assert alt(metric).startswith("SST: accuracy on the selection rows by epoch: seed 1 from 0.34 to 0.49")
+    assert alt(metric).startswith("SST: accuracy on the selection rows by epoch: seed 1 from 34 to 49")
     assert "a line per seed" in figure.caption
     assert "no sign of overfitting" in figure.caption
 

@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
 
-from knotwork.report import formats, svg
+from knotwork.report import data, formats, svg
 from knotwork.report.elements import Figure
 from knotwork.report.names import sentence_case
 from knotwork.report.records import AttendedEdge, AttendedText, AttentionPictures, KindShare, LabelWeight
@@ -34,7 +34,7 @@ def figures(task: str, name: str, pictures: AttentionPictures) -> list[Figure]:
         for text in pictures.examples
         for part in _parts(len(pictures.layers))
     ]
-    drawn = [_kinds(task, name, pictures)]
+    drawn, files = [_kinds(task, name, pictures)], [data.KINDS]
     caption = (
         f"{sentence_case(name)}: attention on average over dev texts. The share of a token’s attention that edges "
         "of each kind get, by block, and what they would get if attention did not choose (last column). "
@@ -42,13 +42,14 @@ def figures(task: str, name: str, pictures: AttentionPictures) -> list[Figure]:
     )
     if pictures.labels:
         drawn.append(_labels(task, name, pictures.labels))
+        files.append(data.LABELS)
         caption += (
             " Second: attention to an edge by its dependency label (dot), the most common labels first, beside "
             "what the edge would get if attention did not choose (bar): a dot to the right of its bar is "
             f"preferred. {_preferred(pictures.labels)}"
         )
-    averages = Figure(caption, drawn)
-    return [Figure(_caption(name, pictures), texts), averages] if texts else [averages]
+    averages = Figure(caption, drawn, tuple(files))
+    return [Figure(_caption(name, pictures), texts, (data.EDGES,)), averages] if texts else [averages]
 
 
 def _caption(name: str, pictures: AttentionPictures) -> str:
@@ -205,9 +206,8 @@ def _favourite(kinds: list[KindShare]) -> str:
 
 
 def _preferred(labels: list[LabelWeight]) -> str:
-    if not labels:
-        return ""
-    best = max(labels, key=lambda label: label.weight - label.even)
+    """The label, of those that are drawn, that gets most beyond its even share."""
+    best = max(_commonest(labels), key=lambda label: label.weight - label.even)
     if best.weight - best.even < 0.005:
         return "No label is preferred."
     return (
@@ -262,8 +262,13 @@ def _kinds(task: str, name: str, pictures: AttentionPictures) -> Markup:
         return svg.to_svg(figure, f"kinds-{task}", alt)
 
 
+def _commonest(labels: list[LabelWeight]) -> list[LabelWeight]:
+    """Those labels that are drawn."""
+    return sorted(labels, key=lambda label: (-label.count, label.label))[:LABELS]
+
+
 def _labels(task: str, name: str, labels: list[LabelWeight]) -> Markup:
-    shown = sorted(labels, key=lambda label: (-label.count, label.label))[:LABELS]
+    shown = _commonest(labels)
     left, right, top, bottom = 74, 40, 30, 40
     with svg.drawing(top + 17 * len(shown) + bottom, left=left, right=right, top=top, bottom=bottom) as (
         figure,

@@ -3,16 +3,16 @@
 from pathlib import Path
 
 from knotwork.errors import UserError
-from knotwork.files import write_text
-from knotwork.report import attention, figures, provenance, splines, summary, tables, verse
-from knotwork.report.elements import Block, Code, Definitions, Page, Prose, Section, Sonnet, Sonnets
+from knotwork.files import whole_folder, write_text
+from knotwork.report import attention, data, figures, provenance, splines, summary, tables, verse
+from knotwork.report.elements import Block, Code, Definitions, Page, Prose, Section, Sonnets
 from knotwork.report.names import enumerate_names, sentence_case
 from knotwork.report.page import render
 from knotwork.report.read import TaskResult, Timing, read_task, read_timings
 
 
 def build(reports: Path, timings: Path, tasks: list[str], destination: Path, examples: int = 6) -> None:
-    """Write the report of a run.
+    """Write the report of a run, and the data of its figures into the folder of the same name beside it.
 
     Args:
         reports: the folder that holds a folder of results per task.
@@ -33,11 +33,21 @@ def build(reports: Path, timings: Path, tasks: list[str], destination: Path, exa
         for timing in read_timings(timings)
         if timing.task in (None, *tasks) and timing.seed in (None, *seeds)
     ]
-    write_text(destination, render(run_page(results, summary.not_run(results, tasks), times, examples)))
+    folder = data.beside(destination)
+    page = render(run_page(results, summary.not_run(results, tasks), times, examples, folder.name))
+    with whole_folder(folder) as aside:
+        for name, text in data.to_csv(data.frames(results)).items():
+            write_text(aside / name, text)
+    write_text(destination, page)
 
 
-def run_page(results: list[TaskResult], missing: list[str], times: list[Timing], examples: int) -> Page:
-    """The page of one run: results, a section per task, cost, parameters, provenance."""
+def run_page(
+    results: list[TaskResult], missing: list[str], times: list[Timing], examples: int, folder: str
+) -> Page:
+    """The page of one run: results, a section per task, cost, parameters, provenance.
+
+    ``folder`` holds the figures' data, beside the page.
+    """
     classification = [result for result in results if result.is_classification]
     sonnets = [result for result in results if not result.is_classification]
     adapter = summary.adapter_name(results)
@@ -62,7 +72,7 @@ def run_page(results: list[TaskResult], missing: list[str], times: list[Timing],
             Section("failures", "Failure signatures", [tables.failures(results)]),
             Section("cost", "Cost", cost),
             Section("parameters", "Parameters", list(tables.parameters(results))),
-            Section("reproduce", "How to reproduce", _provenance(results)),
+            Section("reproduce", "How to reproduce", _provenance(results, folder)),
         ],
     )
 
@@ -104,32 +114,25 @@ def _task_blocks(result: TaskResult, examples: int) -> list[Block]:
 
 
 def _sonnets(result: TaskResult, examples: int) -> Sonnets:
-    shown = [
-        Sonnet(
-            example.id,
-            verse.lines(example.opening),
-            [
-                ("Generated", verse.continuation(example.generated, example.opening)),
-                ("True", None if example.truth is None else verse.continuation(example.truth, example.opening)),
-            ],
-        )
-        for example in result.pictures.examples[:examples]
-    ]
-    samples = result.card.samples
-    picked = "none was picked" if samples == 1 else f"each is the likeliest of {samples} samples"
+    chosen = result.pictures.examples[:examples]
+    written = {
+        example.id: [("Generated", verse.continuation(example.generated, example.opening))] for example in chosen
+    }
     return Sonnets(
-        "The given lines, what the model wrote after them, and how the poem goes on. They stand in the order "
-        f"of the file; {picked}.",
-        shown,
+        f"The given lines, what the model wrote after them, {verse.ending(chosen)} "
+        f"{verse.order(result.card.samples)}",
+        verse.beside_the_truth(chosen, written),
     )
 
 
-def _provenance(results: list[TaskResult]) -> list[Block]:
+def _provenance(results: list[TaskResult], folder: str) -> list[Block]:
     facts = {
         name: tables.shared(results, lambda result, of=of: of(result.card)) for name, of in provenance.FACTS.items()
     }
+    made = provenance.commands([(result.task, result.card) for result in results])
     signed = [("chrF signature", [result.card.chrf_signature]) for result in results if result.card.chrf_signature]
     return [
-        Code(provenance.commands([(result.task, result.card) for result in results])),
+        Code(f"{made}\n\n# this page, from the files of those runs\ndvc repro report"),
+        Prose([provenance.data_in(f"the folder {folder} beside this page")]),
         Definitions("", [*facts.items(), *signed]),
     ]

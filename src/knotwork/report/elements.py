@@ -7,12 +7,28 @@ from markupsafe import Markup
 
 
 @dataclass(frozen=True)
+class Whisker:
+    """A small dot with its whisker, ``against`` a line; places from 0 to 1 on a scale that its column shares.
+
+    A hollow dot is a difference that may be chance; ``alt`` says the interval in words.
+    """
+
+    low: float
+    value: float
+    high: float
+    against: float
+    hollow: bool
+    alt: str
+
+
+@dataclass(frozen=True)
 class Cell:
-    """A table cell: a value, a quieter second line, and a bar for a share from 0 to 1."""
+    """A table cell: a value, a quieter second line, and a bar for a share from 0 to 1 or a dot with its whisker."""
 
     text: str
     below: str = ""
     share: float | None = None
+    whisker: Whisker | None = None
 
 
 @dataclass(frozen=True)
@@ -28,19 +44,24 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """SVG pictures, each about 340 px wide, side by side under one caption that says what to see."""
+    """SVG pictures, each about 340 px wide, side by side under one caption that says what to see.
+
+    ``data`` names the files that hold what is drawn, see :mod:`knotwork.report.data`.
+    """
 
     kind: ClassVar[str] = "figure"
     caption: str
     pictures: list[Markup]
+    data: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Prose:
-    """Paragraphs."""
+    """Paragraphs; ``quiet`` ones are notes in small print."""
 
     kind: ClassVar[str] = "prose"
     paragraphs: list[str]
+    quiet: bool = False
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,18 @@ from markupsafe import Markup
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from knotwork.report import forest, formats, labels, svg
+from knotwork.report import data, forest, formats, labels, svg
 from knotwork.report.elements import Figure
 from knotwork.report.names import sentence_case
 from knotwork.report.paper import PAPER
 from knotwork.report.read import TaskResult
 from knotwork.report.records import ClassificationPictures, ReliabilityBin
+
+SONNET_MARKS = (
+    (forest.RANDOM_SONNET, "random_sonnet"),
+    (forest.COPIED_LINES, "copied_lines"),
+    (forest.UNTRAINED, "zero_shot"),
+)
 
 
 def results(classification: list[TaskResult], sonnets: list[TaskResult], adapter: str) -> Figure:
@@ -28,6 +34,7 @@ def results(classification: list[TaskResult], sonnets: list[TaskResult], adapter
         "mark within the span of the interval is not told apart from the score, one to its left is beaten, "
         "one to its right is not reached.",
         pictures,
+        (data.SCORES,),
     )
 
 
@@ -39,6 +46,8 @@ def _accuracy_row(result: TaskResult) -> forest.Row:
     ]
     if metrics.baseline_tfidf_all_rows != metrics.baseline_tfidf:
         references.append((forest.BAG_ALL_ROWS, 100 * metrics.baseline_tfidf_all_rows))
+    if metrics.baseline_zero_shot is not None:
+        references.append((forest.UNTRAINED, 100 * metrics.baseline_zero_shot))
     if result.task in PAPER:
         references.append((forest.THE_PAPERS, 100 * PAPER[result.task].value))
     value, low, high = (100 * v for v in (metrics.accuracy, metrics.accuracy_low, metrics.accuracy_high))
@@ -48,11 +57,9 @@ def _accuracy_row(result: TaskResult) -> forest.Row:
 def _chrf_rows(result: TaskResult) -> list[forest.Row]:
     rows = []
     for key, label in (("chrf_generated", "generated\nlines"), ("chrf_whole", "whole\nsonnet")):
-        score, low, high, random = (
-            getattr(result.metrics, name)
-            for name in (key, f"{key}_low", f"{key}_high", f"baseline_random_sonnet_{key}")
-        )
-        references = [(forest.RANDOM_SONNET, random)]
+        score, low, high = (getattr(result.metrics, name) for name in (key, f"{key}_low", f"{key}_high"))
+        baselines = ((mark, getattr(result.metrics, f"baseline_{kind}_{key}")) for mark, kind in SONNET_MARKS)
+        references = [(mark, value) for mark, value in baselines if value is not None]
         if result.task in PAPER and PAPER[result.task].metric == key:
             references.append((forest.THE_PAPERS, PAPER[result.task].value))
         rows.append(forest.Row(label, formats.decimal(score), score, low, high, references))
@@ -62,8 +69,7 @@ def _chrf_rows(result: TaskResult) -> list[forest.Row]:
 def curves(result: TaskResult) -> Figure:
     """Losses and the selection metric at every epoch end, a line per seed."""
     where = "dev" if result.selected_on_dev else "the selection rows"
-    metric = "Accuracy" if result.is_classification else "Perplexity"
-    percent = FuncFormatter(lambda value, _: f"{100 * value:.0f}")
+    metric, scale = ("Accuracy", 100) if result.is_classification else ("Perplexity", 1)
     losses = _curve_picture(
         f"{result.task}-loss",
         "Loss, nats",
@@ -74,16 +80,16 @@ def curves(result: TaskResult) -> Figure:
     choice = _curve_picture(
         f"{result.task}-metric",
         f"{metric} on {where}" + (", %" if result.is_classification else ""),
-        result.history,
+        result.history.assign(selection_metric=scale * result.history["selection_metric"]),
         {"selection_metric": ("", svg.VERMILION, "--")},
         f"{result.name}: {metric.lower()} on {where} by epoch",
         chosen={seed.seed: seed.best_epoch for seed in result.card.per_seed},
-        y_format=percent if result.is_classification else None,
     )
     seeds = ", a line per seed" if result.history["seed"].nunique() > 1 else ""
     return Figure(
         f"Training on {result.name}{seeds}; a ring marks the epoch that was kept. {_course(result.history)}",
         [losses, choice],
+        (data.CURVES,),
     )
 
 
@@ -107,7 +113,6 @@ def _curve_picture(
     lines: dict[str, tuple[str, str, str]],
     subject: str,
     chosen: dict[int, float | None] | None = None,
-    y_format: FuncFormatter | None = None,
 ) -> Markup:
     with svg.drawing(220, right=66 if len(lines) > 1 else 16) as (figure, axes):
         ends, described = [], []
@@ -135,8 +140,6 @@ def _curve_picture(
         axes.tick_params(length=0)
         axes.spines["left"].set_visible(False)
         axes.margins(x=0.06, y=0.12)
-        if y_format:
-            axes.yaxis.set_major_formatter(y_format)
         labels.in_margin(axes, ends)
         return svg.to_svg(figure, f"curve-{name}", f"{subject}: {'; '.join(described)}.")
 
@@ -155,6 +158,7 @@ def predictions(result: TaskResult) -> Figure:
             _confusion(result.task, result.name, result.pictures),
             _reliability(result.task, result.name, result.pictures.reliability, result.metrics.ece),
         ],
+        (data.CONFUSION, data.CALIBRATION),
     )
 
 
@@ -237,6 +241,7 @@ def _reliability(task: str, name: str, bins: list[ReliabilityBin], ece: float) -
             color=svg.BLUE,
             linewidth=1.4,
             markersize=6,
+            clip_on=False,
         )
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1)

@@ -27,6 +27,8 @@ RANDOM_SONNET: Mark = (
     "random training sonnet",
     {"marker": "s", "color": svg.INK, "markerfacecolor": svg.PAPER},
 )
+COPIED_LINES: Mark = ("copied lines", {"marker": "v", "color": svg.QUIET})
+UNTRAINED: Mark = ("untrained base", {"marker": "^", "color": svg.INK, "markerfacecolor": svg.PAPER})
 THE_PAPERS: Mark = ("the paper’s", {"marker": "D", "color": svg.VERMILION, "markerfacecolor": svg.PAPER})
 
 LANE = 0.27  # how far below its interval a row's marks stand, in rows

@@ -26,6 +26,11 @@ def commands(named: Iterable[tuple[str, Card]]) -> str:
     return "\n".join(lines)
 
 
+def data_in(folder: str) -> str:
+    """Where the figures' data are, in a sentence."""
+    return f"The data of every figure lie in {folder}, in the file that its caption names."
+
+
 def _of(value: object, length: int | None = None) -> str:
     return formats.NONE if value in (None, "") else str(value)[:length]
 

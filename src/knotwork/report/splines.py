@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from knotwork.report import formats, svg
+from knotwork.report import data, formats, svg
 from knotwork.report.elements import Figure
 from knotwork.report.names import sentence_case
 from knotwork.report.records import DrawnFunction, SplinePictures, SplineStrength
@@ -53,8 +53,11 @@ def figures(task: str, name: str, pictures: SplinePictures) -> list[Figure]:
         "examples when splines are held at their mean, the weakest first; while the curve stays level, nothing is "
         f"lost. {_cost(pictures)}",
         [strength, pruning],
+        (data.STRENGTH, data.PRUNING),
     )
-    return [Figure(_caption(name, pictures.functions), learned), overview] if learned else [overview]
+    if not learned:
+        return [overview]
+    return [Figure(_caption(name, pictures.functions), learned, (data.FUNCTIONS,)), overview]
 
 
 def _caption(name: str, functions: list[DrawnFunction]) -> str:

@@ -16,7 +16,8 @@ RIM = 12  # px around a picture in a file of its own
 
 # Stand-ins that become CSS variables, so that one drawing serves light and dark pages.
 INK, QUIET, RULE, PAPER = "#1c1b1a", "#6b6862", "#d9d5cc", "#fffefc"
-BLUE, VERMILION = "#0b6aa8", "#c8500a"  # apart for every kind of colour vision
+BLUE, VERMILION, GREEN, PURPLE, OCHRE = "#0b6aa8", "#c8500a", "#189a86", "#c648c0", "#654d10"
+SERIES = (BLUE, VERMILION, GREEN, PURPLE, OCHRE, INK)  # apart for every kind of colour vision, on either paper
 VARIABLES = {
     INK: "ink",
     QUIET: "quiet",
@@ -24,6 +25,9 @@ VARIABLES = {
     PAPER: "paper",
     BLUE: "blue",
     VERMILION: "vermilion",
+    GREEN: "green",
+    PURPLE: "purple",
+    OCHRE: "ochre",
 }
 
 STYLE = {

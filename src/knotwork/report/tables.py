@@ -327,10 +327,14 @@ def _by_task(timings: list[Timing]) -> str:
     return ", ".join(f"{task} {formats.seconds(spent)}" for task, spent in tasks.items())
 
 
+FILES = {"base.sha256", "corpus.files", "graphs.files", "task"}
+"""Parameters that say which files were used, by hash: nothing to read, and provenance has the corpus's."""
+
+
 def parameters(results: list[TaskResult]) -> list[Definitions]:
     """Every parameter that decided the runs, group by group."""
     groups: dict[str, list[tuple[str, list[str]]]] = {}
-    for key in sorted({key for result in results for key in result.card.parameters}):
+    for key in sorted({key for result in results for key in result.card.parameters} - FILES):
         group, dot, rest = key.partition(".")
         having = [result for result in results if key in result.card.parameters]
         values = shared(having, lambda result, key=key: plain(result.card.parameters[key]))
@@ -359,4 +363,6 @@ def plain(value: object) -> str:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {plain(item)}" for key, item in value.items())
     return ", ".join(plain(item) for item in value) if isinstance(value, list) else str(value)

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(BINARY is None, reason="no chromium on the PATH:
 def page(three: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "comparison.html"
     text = render(
-        illustrated_page(three.compare("lora", "full", "head"), {}, "knotwork compare lora full head", None)
+        illustrated_page(three.compare("lora", "full", "head"), {}, "knotwork compare lora full head", "data", {})
     )
     path.write_text(text, encoding="utf-8")
     return path

@@ -16,11 +16,13 @@ def test_every_figure_has_its_data(three: Study) -> None:
     assert differences.loc[("sonnet", "perplexity", "full"), "test"] == "paired bootstrap"
     assert set(found["costs.csv"].columns) >= {"run", "train_seconds", "peak_memory_mb", "trainable_parameters"}
     assert len(found["curves.csv"]) == 8 * 4
+    confusion = found["confusion.csv"].set_index(["task", "run", "true", "answer"])
+    assert confusion.loc[("quora", "full", "different", "different"), "count"] == 8
     disagreements = found["disagreements.csv"]
     assert len(disagreements[disagreements["task"] == "sst"]) == 25 * 3
 
 
-def test_nothing_to_show_gives_headers(study: Study) -> None:
+def test_nothing_to_show_gives_headers_or_no_file(study: Study) -> None:
     study.classes("a", "sst", right_on(1))
     study.classes("b", "sst", right_on(1))
     study.change_card("b", "sst", base={"sha256": "other"})
@@ -30,4 +32,4 @@ def test_nothing_to_show_gives_headers(study: Study) -> None:
     for run in ("a", "b"):
         history = study.root / run / "sst" / "history.csv"
         history.write_text(history.read_text(encoding="utf-8").splitlines()[0] + "\n", encoding="utf-8")
-    assert "epoch" in frames(study.compare("a", "b"))["curves.csv"].columns
+    assert "curves.csv" not in frames(study.compare("a", "b"))

@@ -122,8 +122,3 @@ def test_ticks_are_few_and_round(prices: list[float], expected: list[float]) -> 
 def test_places_keep_the_order_and_set_zero_apart() -> None:
     zero, one, ten = figures._places([0.0, 1.0, 10.0])
     assert zero < one == 0 < ten == 1
-
-
-def test_long_names_keep_both_ends() -> None:
-    assert figures._cut("lora") == "lora"
-    assert figures._cut("exp-lora-faithful-2") == "exp-lor…thful-2"

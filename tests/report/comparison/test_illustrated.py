@@ -2,18 +2,20 @@ import re
 
 import pytest
 
+from knotwork.files import text_hash
 from knotwork.report import paper
 from knotwork.report.comparison.contrasts import Comparison
+from knotwork.report.comparison.data import frames
 from knotwork.report.comparison.illustrated import illustrated_page
 from knotwork.report.page import render
 
-from ..conftest import GENERATED
+from ..conftest import GENERATED, pictures
 from ..test_build import Page
 from .study import Study, right_on
 
 
-def source(comparison: Comparison, data: str | None = "figures") -> str:
-    return render(illustrated_page(comparison, {}, "knotwork compare lora full head", data))
+def source(comparison: Comparison, texts: dict[str, str] | None = None) -> str:
+    return render(illustrated_page(comparison, {}, "knotwork compare lora full head", "figures", texts or {}))
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,8 @@ def test_the_page_tells_the_comparison(html: str) -> None:
         "Parameters that set the runs apart",
         "knotwork compare lora full head",
         "dvc repro # lora, full, head",
-        "The data of every figure lie in figures.",
+        "The data of every figure lie in figures, in the file that its caption names.",
+        "Data: confusion.csv, calibration.csv.",
         GENERATED[-1],
     ):
         assert part in text
@@ -52,7 +55,9 @@ def test_links_ids_captions_and_alternative_texts(html: str) -> None:
         if attributes.get("href", "").startswith("#"):
             assert attributes["href"][1:] in ids
     drawings = [attributes for tag, attributes in page.elements if tag == "svg"]
-    assert all(attributes["role"] == "img" and len(attributes["aria-label"]) > 40 for attributes in drawings)
+    least = {"plot": 40, "whisker": len("interval 0.0–0.0")}
+    assert all(attributes["role"] == "img" for attributes in drawings)
+    assert all(len(attributes["aria-label"]) > least[attributes["class"]] for attributes in drawings)
     tags = [tag for tag, _ in page.elements]
     assert tags.count("figure") == tags.count("figcaption")
 
@@ -75,11 +80,10 @@ def test_one_group_each_is_a_page_too(study: Study) -> None:
         study.classes(run, "sst", right_on(1))
         study.results(run).change("sst", "metrics.json", stalled=-1)
     study.change_card("b", "sst", base={"sha256": "other"})
-    text = Page(source(study.compare("a", "b"), None)).text
+    text = Page(source(study.compare("a", "b"))).text
     assert "Runs that do not match are kept apart" in text
     assert "Cost against quality" not in text
     assert "Too few epochs to tell: for a on SST, group 1; for b on SST, group 2." in text
-    assert "The data of every figure" not in text
 
 
 def test_runs_that_answer_alike_are_said_to(study: Study) -> None:
@@ -88,3 +92,39 @@ def test_runs_that_answer_alike_are_said_to(study: Study) -> None:
     text = Page(source(study.compare("a", "b"))).text
     assert "The runs give the same answers on SST." in text
     assert "The runs have the same parameters." in text
+
+
+def test_every_file_that_a_caption_names_is_written(three: Study) -> None:
+    three_and_own = three.compare("lora", "full", "head")
+    named = set(re.findall(r"<code>([a-z-]+\.csv)</code>", source(three_and_own)))
+    assert named
+    assert named <= set(frames(three_and_own))
+
+
+def test_texts_that_are_known_stand_beside_the_answers(three: Study) -> None:
+    comparison = three.compare("lora", "full", "head")
+    assert "Their texts are no part of the results" in Page(source(comparison)).text
+    text = Page(source(comparison, {text_hash(f"text {n}"): "a film that was told" for n in range(60)})).text
+    assert "a film that was told" in text
+    assert "Their texts are no part of the results" not in text
+
+
+def test_the_adapters_own_pictures_are_shown_once_a_run(study: Study) -> None:
+    for run, adapter in {"kan": "kan", "graph": "graph", "lora": "lora"}.items():
+        for task in ("sst", "quora"):
+            study.classes(run, task, right_on(len(run)), adapter=adapter)
+    text = Page(source(study.compare("kan", "graph", "lora"))).text
+    assert "What the adapters learned" in text
+    for part in ("SST with kan: the strongest learned functions", "SST with graph: attention on average"):
+        assert text.count(part) == 1
+    assert "Quora with" not in text
+
+
+def test_a_graph_without_edges_is_not_drawn(study: Study) -> None:
+    for run in ("a", "b"):
+        study.classes(run, "sst", right_on(ord(run)), adapter="graph")
+        results = study.results(run)
+        alone = [{"layer": 0, "kind": "self", "weight": 1.0, "even": 1.0}]
+        empty = {"attention": {"layers": [0], "examples": [], "kinds": alone, "labels": []}}
+        results.write("sst", "pictures.json", pictures("sst") | {"adapter": empty})
+    assert "What the adapters learned" not in Page(source(study.compare("a", "b"))).text

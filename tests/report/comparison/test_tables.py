@@ -17,27 +17,49 @@ def column(table: Table, name: str) -> list[Cell]:
 
 
 def test_the_overview_has_a_row_per_run_and_a_column_per_measure(three: Study) -> None:
-    table = tables.overview(three.compare("lora", "full", "head"))
+    (table,) = tables.overview(three.compare("lora", "full", "head"))
     assert column(table, "Run") == [
         Cell("lora", "LoRA"),
         Cell("full", "full fine-tuning"),
         Cell("head", "the head alone"),
     ]
-    assert column(table, "SST, accuracy") == [
-        Cell(f"50.0{S}%"),
-        Cell(f"88.3{S}%", "+38.3, better"),
-        Cell(f"53.3{S}%", "+3.3"),
-    ]
+    cells = column(table, "SST, accuracy")
+    assert [cell.text for cell in cells] == [f"50.0{S}%", f"88.3{S}%", f"53.3{S}%"]
+    assert [cell.below for cell in cells] == ["", "+38.3, better", "+3.3"]
     assert column(table, "Quora, accuracy")[2] == Cell("–")
     assert column(table, "The sonnets, perplexity")[2].below == "+10.1, worse"
     assert "over 7 tests" in table.caption
+
+
+def test_the_overviews_whiskers_share_a_scale_and_a_line_at_the_first_run(three: Study) -> None:
+    (table,) = tables.overview(three.compare("lora", "full", "head"))
+    lora, full, head = (cell.whisker for cell in column(table, "SST, accuracy"))
+    # Accuracies of 50.0, 88.3 and 53.3 %, each with an interval of 5 points to either side.
+    width = 100 * 23 / 60 + 10
+    assert (lora.low, full.high) == (0, 1)
+    assert lora.against == full.against == head.against == lora.value == pytest.approx(5 / width)
+    assert head.value == pytest.approx((5 + 100 * 2 / 60) / width)
+    assert [whisker.hollow for whisker in (lora, full, head)] == [False, False, True]
+    assert head.alt == f"95{S}% interval 48.3–58.3"
+
+
+def test_many_scores_share_out_over_several_overviews(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "MOST_COLUMNS", 2)
+    for run in ("a", "b"):
+        for task in ("sst", "cfimdb", "quora"):
+            study.classes(run, task, right_on(len(task)))
+    found = tables.overview(study.compare("a", "b"))
+    assert [table.head for table in found] == [
+        ("Run", "SST, accuracy", "CFIMDB, accuracy"),
+        ("Run", "Quora, accuracy"),
+    ]
 
 
 def test_the_overview_numbers_other_groups(study: Study) -> None:
     for run in ("a", "b"):
         study.classes(run, "sst", right_on(1))
     study.change_card("b", "sst", base={"sha256": "other"})
-    table = tables.overview(study.compare("a", "b"))
+    (table,) = tables.overview(study.compare("a", "b"))
     assert [cell.below for cell in column(table, "SST, accuracy")] == ["", "group 2"]
 
 
@@ -135,8 +157,15 @@ def test_disagreements_group_the_runs_by_answer(three: Study) -> None:
     comparison = three.compare("lora", "full", "head")
     group = comparison.tasks["sst"][0]
     found = disagreements(group)
-    table = tables.disagreements(comparison, group, found[:2], len(found))
+    table = tables.disagreements(
+        comparison, group, found[:2], len(found), {found[0].text_hash: 30 * "a long text "}
+    )
     assert len(table.rows) == 2
+    known, unknown = column(table, "Example")
+    assert known.below == found[0].id
+    assert known.text.endswith("long text a …")
+    assert len(known.text) <= tables.TEXT
+    assert unknown == Cell(found[1].id)
     answers = column(table, "Answers")[0].text.split("; ")
     assert len(answers) == 2
     assert sorted(run for answer in answers for run in answer.split(": ")[1].split(", ")) == [
@@ -155,7 +184,7 @@ def test_parameters_that_differ_or_that_only_some_have(study: Study) -> None:
     study.change_card("b", "quora", parameters={"lora.r": 4})
     groups = tables.differing_parameters(study.compare("a", "b"))
     shown = {f"{group.title}.{key}": values for group in groups for key, values in group.entries}
-    assert shown == {"lora.r": ["a: 16", "b: 4"], "kan.grid_size": ["5"]}
+    assert shown == {"lora.r": ["a: 16", "b: 4"], "kan, of b.grid_size": ["5"]}
 
 
 @pytest.mark.parametrize(

@@ -5,16 +5,20 @@ import pandas as pd
 from knotwork.report.comparison.contrasts import Comparison, measures
 from knotwork.report.comparison.examples import disagreements
 from knotwork.report.comparison.summary import number
+from knotwork.report.data import SCORES, pictured
+
+DIFFERENCES, COSTS, DISAGREEMENTS = "differences.csv", "costs.csv", "disagreements.csv"
 
 
 def frames(comparison: Comparison) -> dict[str, pd.DataFrame]:
     """Every figure's data by file name; scores in the units of ``metrics.json``, seconds, megabytes."""
+    keyed = [({"task": entry.result.task, "run": entry.run}, entry.result) for entry in comparison.entries]
     return {
-        "scores.csv": _scores(comparison),
-        "differences.csv": _differences(comparison),
-        "costs.csv": _costs(comparison),
-        "curves.csv": _curves(comparison),
-        "disagreements.csv": _disagreements(comparison),
+        SCORES: _scores(comparison),
+        DIFFERENCES: _differences(comparison),
+        COSTS: _costs(comparison),
+        DISAGREEMENTS: _disagreements(comparison),
+        **pictured(keyed),
     }
 
 
@@ -58,16 +62,6 @@ def _costs(comparison: Comparison) -> pd.DataFrame:
         for entry in comparison.entries
     ]
     return pd.DataFrame(rows, columns=["task", "run", *names])
-
-
-def _curves(comparison: Comparison) -> pd.DataFrame:
-    columns = ["seed", "epoch", "step", "train_loss", "selection_loss", "selection_metric"]
-    parts = [
-        entry.result.history[columns].assign(task=entry.result.task, run=entry.run)
-        for entry in comparison.entries
-        if len(entry.result.history)
-    ]
-    return pd.concat(parts)[["task", "run", *columns]] if parts else pd.DataFrame(columns=["task", "run", *columns])
 
 
 def _disagreements(comparison: Comparison) -> pd.DataFrame:

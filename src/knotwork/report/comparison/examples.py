@@ -7,7 +7,7 @@ import numpy as np
 
 from knotwork.report import verse
 from knotwork.report.comparison.contrasts import Group
-from knotwork.report.elements import Sonnet, Sonnets
+from knotwork.report.elements import Sonnets
 from knotwork.report.names import sentence_case
 
 
@@ -22,9 +22,13 @@ class Answer:
 
 @dataclass(frozen=True)
 class Disagreement:
-    """An example, its true class, every run's answer, and how far apart their NLLs are, in nats."""
+    """An example, its true class, every run's answer, and how far apart their NLLs are, in nats.
+
+    ``text_hash`` names its text, which the results themselves do not hold.
+    """
 
     id: str
+    text_hash: str
     gold: str
     answers: list[Answer]
     spread: float
@@ -37,10 +41,11 @@ def disagreements(group: Group) -> list[Disagreement]:
         [_answer(entry.run, each, classes) for each in entry.scores.predictions.T] for entry in group.entries
     ]
     spread = np.ptp([entry.scores.nll.mean(axis=0) for entry in group.entries], axis=0)
-    examples = zip(group.first.scores.ids, group.first.scores.gold, zip(*answers, strict=True), spread, strict=True)
+    scores = group.first.scores
+    examples = zip(scores.ids, scores.hashes, scores.gold, zip(*answers, strict=True), spread, strict=True)
     found = [
-        Disagreement(name, _name(gold, classes), list(given), float(apart))
-        for name, gold, given, apart in examples
+        Disagreement(name, text, _name(gold, classes), list(given), float(apart))
+        for name, text, gold, given, apart in examples
         if len({answer.label for answer in given}) > 1
     ]
     return sorted(found, key=lambda example: -example.spread)
@@ -64,16 +69,15 @@ def sonnets(group: Group, count: int) -> Sonnets | None:
     common = [example for example in first if all(example.id in having for having in pictures.values())][:count]
     if not common:
         return None
-    shown = []
-    for example in common:
-        versions = [
+    written = {
+        example.id: [
             (run, verse.continuation(having[example.id].generated, example.opening))
             for run, having in pictures.items()
         ]
-        truth = None if example.truth is None else verse.continuation(example.truth, example.opening)
-        shown.append(Sonnet(example.id, verse.lines(example.opening), [*versions, ("True", truth)]))
+        for example in common
+    }
     return Sonnets(
         f"{sentence_case(group.first.result.name)}: the given lines, what each run’s first seed wrote after them, "
-        "and how the poem goes on. They stand in the order of the file; none was picked.",
-        shown,
+        f"{verse.ending(common)} {verse.order(group.first.card.samples)}",
+        verse.beside_the_truth(common, written),
     )

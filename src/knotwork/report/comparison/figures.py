@@ -9,19 +9,28 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from knotwork.report import forest, formats, labels, svg
-from knotwork.report.comparison.contrasts import ACCURACY, CHRF, Comparison, Entry, Group, Measure, measures
+from knotwork.report import data, forest, formats, labels, svg
+from knotwork.report.comparison.contrasts import (
+    ACCURACY,
+    CHRF,
+    PERPLEXITY,
+    Comparison,
+    Entry,
+    Group,
+    Measure,
+    measures,
+)
+from knotwork.report.comparison.data import COSTS, DIFFERENCES
+from knotwork.report.comparison.series import LETTERS, colour, cut, dash, depth, marker
 from knotwork.report.comparison.summary import number, place
 from knotwork.report.elements import Figure
+from knotwork.report.figures import SONNET_MARKS
 from knotwork.report.names import sentence_case
 from knotwork.report.paper import PAPER
 
 LABELS = 112  # px left of a dot-and-whisker picture, for the runs' names
 NAMES = 92  # px right of a curve or a point, likewise
-LETTERS = 15  # of a run's name before it is broken or cut
 MOST_TICKS = 5
-DASHES = ("-", "--", ":", "-.")
-MARKERS = "osD^vPX*hp"
 
 
 def scores(comparison: Comparison, group: Group, measure: Measure) -> Figure:
@@ -32,13 +41,15 @@ def scores(comparison: Comparison, group: Group, measure: Measure) -> Figure:
     differences = _differences(key, group, measure)
     marks = "; dotted lines are marks to hold against it" if _marks(group, measure) else ""
     if differences is None:
-        return Figure(f"{name}: {measure.name} with {formats.CONFIDENCE} intervals{marks}.", pictures)
+        caption = f"{name}: {measure.name} with {formats.CONFIDENCE} intervals{marks}."
+        return Figure(caption, pictures, (data.SCORES,))
     return Figure(
         f"{name}. First: {measure.name} with {formats.CONFIDENCE} intervals{marks}. Second: how far each run is "
         f"from {group.first.run} on the same examples; what a whisker across the line at zero shows may be chance, "
         "and a full dot is a difference that stands after Holm’s correction."
         + (" Less is better." if measure.sign < 0 else ""),
         [*pictures, differences],
+        (data.SCORES, DIFFERENCES),
     )
 
 
@@ -64,7 +75,7 @@ def _differences(key: str, group: Group, measure: Measure) -> Markup | None:
             rows.append(forest.Row(_label(entry.run), text, value, low, high, hollow=hollow))
     if not rows:
         return None
-    title = f"Difference from {_cut(group.first.run)}{measure.unit.replace(' ', ', ')}"
+    title = f"Difference from {cut(group.first.run)}{measure.unit.replace(' ', ', ')}"
     return forest.draw(
         f"{key}-differences", title, rows, "significant", hollow="may be chance", left=LABELS, zero=True
     )
@@ -73,13 +84,18 @@ def _differences(key: str, group: Group, measure: Measure) -> Markup | None:
 def _marks(group: Group, measure: Measure) -> list[tuple[forest.Mark, float]]:
     """Baselines and the paper's figure; a baseline only where all runs share its value."""
     keys = {
-        ACCURACY: ((forest.LARGEST_CLASS, "largest_class"), (forest.BAG_OF_WORDS, "tfidf")),
-        CHRF: ((forest.RANDOM_SONNET, "random_sonnet_chrf_generated"),),
+        ACCURACY: (
+            (forest.LARGEST_CLASS, "largest_class"),
+            (forest.BAG_OF_WORDS, "tfidf"),
+            (forest.UNTRAINED, "zero_shot"),
+        ),
+        CHRF: tuple((mark, f"{kind}_chrf_generated") for mark, kind in SONNET_MARKS),
+        PERPLEXITY: ((forest.UNTRAINED, "zero_shot_perplexity"),),
     }
     marks = []
     for mark, key in keys.get(measure, ()):
         values = {getattr(entry.result.metrics, f"baseline_{key}") for entry in group.entries}
-        if len(values) == 1:
+        if len(values) == 1 and None not in values:
             marks.append((mark, measure.scale * values.pop()))
     published = PAPER.get(group.task)
     if published is not None and published.metric == measure.key:
@@ -89,7 +105,7 @@ def _marks(group: Group, measure: Measure) -> list[tuple[forest.Mark, float]]:
 
 def curves(comparison: Comparison, group: Group) -> Figure | None:
     """What the selection rows said after every epoch, a line per run; None if no run has a course."""
-    courses = [(position, entry.run, _course(entry)) for position, entry in enumerate(group.entries)]
+    courses = [(comparison.runs.index(entry.run), entry.run, _course(entry)) for entry in group.entries]
     courses = [course for course in courses if len(course[2])]
     if not courses:
         return None
@@ -117,6 +133,7 @@ def curves(comparison: Comparison, group: Group) -> Figure | None:
         f"lowest with {_lowest(courses)}; a run whose lines still fall or rise at their end might gain from more "
         "epochs.",
         pictures,
+        (data.CURVES,),
     )
 
 
@@ -135,10 +152,9 @@ def _curves(key: str, title: str, lines: list[tuple[int, str, pd.Series]], name:
     with svg.drawing(220, right=NAMES) as (figure, axes):
         ends, described = [], []
         for position, run, values in lines:
-            colour = _colour(position)
-            style = {"color": colour, "linewidth": 1.6, "markersize": 4.5, "zorder": _depth(position)}
-            axes.plot(values.index, values, DASHES[position % 4], marker=_marker(position), **style)
-            ends.append((_cut(run), values.index[-1], values.iloc[-1], colour))
+            style = {"color": colour(position), "linewidth": 1.6, "markersize": 4.5, "zorder": depth(position)}
+            axes.plot(values.index, values, dash(position), marker=marker(position), **style)
+            ends.append((cut(run), values.index[-1], values.iloc[-1], colour(position)))
             described.append(f"{run} from {values.iloc[0]:.3g} to {values.iloc[-1]:.3g}")
         _frame(axes, title)
         axes.set_xlabel("epoch")
@@ -162,10 +178,12 @@ def costs(comparison: Comparison) -> list[Figure]:
         Figure(
             f"Score against training time, a mean over seeds of one run. {better}",
             [_cost(comparison, group, "seconds", "training time, s", _seconds) for group in groups],
+            (COSTS,),
         ),
         Figure(
             f"Score against the number of trained parameters, adapter and head together. {better}",
             [_cost(comparison, group, "parameters", "trained parameters", _parameters) for group in groups],
+            (COSTS,),
         ),
     ]
 
@@ -184,12 +202,13 @@ def _cost(comparison: Comparison, group: Group, key: str, what: str, cost: Calla
     prices = [cost(entry) for entry in group.entries]
     with svg.drawing(230, right=NAMES) as (figure, axes):
         points, described = [], []
-        for position, (entry, price, x) in enumerate(zip(group.entries, prices, _places(prices), strict=True)):
+        for entry, price, x in zip(group.entries, prices, _places(prices), strict=True):
+            position = comparison.runs.index(entry.run)
             value, low, high = (measure.scale * part for part in entry.score(measure))
-            colour, depth = _colour(position), _depth(position)
-            axes.plot([x, x], [low, high], color=colour, linewidth=1.2, zorder=depth)
-            axes.plot(x, value, _marker(position), color=colour, markersize=6.5, zorder=depth)
-            points.append((_cut(entry.run), x, value, colour))
+            style = {"color": colour(position), "zorder": depth(position)}
+            axes.plot([x, x], [low, high], linewidth=1.2, **style)
+            axes.plot(x, value, marker(position), markersize=6.5, **style)
+            points.append((cut(entry.run), x, value, colour(position)))
             described.append(f"{entry.run} {value:.1f} at {price:,.4g}")
         _frame(axes, f"{name}: {measure.name}{_percent(measure)}")
         ticks = _ticks(prices)
@@ -239,29 +258,9 @@ def _frame(axes: Axes, title: str) -> None:
     axes.margins(x=0.06, y=0.12)
 
 
-def _colour(position: int) -> str:
-    """The run that the others are held against stands out."""
-    return svg.BLUE if position == 0 else svg.INK
-
-
-def _depth(position: int) -> int:
-    """The same run lies on top."""
-    return 3 if position == 0 else 2
-
-
-def _marker(position: int) -> str:
-    return MARKERS[position % len(MARKERS)]
-
-
 def _percent(measure: Measure) -> str:
     return ", %" if measure.scale == 100 else ""
 
 
 def _label(run: str) -> str:
     return textwrap.fill(run, LETTERS, max_lines=2, placeholder="…")
-
-
-def _cut(run: str) -> str:
-    """A run's name that fits; what is left out is in its middle, since names often differ at their ends."""
-    half = LETTERS // 2
-    return run if len(run) <= LETTERS else f"{run[:half]}…{run[-half:]}"

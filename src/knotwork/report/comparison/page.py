@@ -15,7 +15,7 @@ def comparison_page(comparison: Comparison, same: Mapping[str, str]) -> Page:
         comparison: the runs and their differences.
         same: runs that were left out, with the run whose files they share.
     """
-    sections = [Section("results", "Results", [tables.overview(comparison), Prose([tables.READING])])]
+    sections = [Section("results", "Results", [*tables.overview(comparison), Prose([tables.READING], quiet=True)])]
     for task, groups in comparison.tasks.items():
         blocks: list[Block] = []
         for group in groups:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from knotwork.report import formats
 from knotwork.report.comparison.contrasts import (
+    ACCURACY,
     LEVEL,
     POWER,
     Comparison,
@@ -20,6 +21,8 @@ from knotwork.report.records import Card
 from knotwork.report.summary import ONE_SEED, beside_the_paper, chosen_on_dev
 
 MOST_RUNS = 4  # named in one sentence
+MOST_LIMITS = 3  # of accuracies in a sentence
+MOST_PLACES = 3  # at which a sentence says by how much a run is better
 SHOWN_HASH = 8  # digits
 
 
@@ -52,14 +55,19 @@ def _clauses(contrasts: list[Contrast], verdict: str, places: Mapping[str, str])
         for contrast in contrasts:
             if contrast.first == first:
                 by_run.setdefault(contrast.run, []).append(_place(contrast, places))
-        clauses = [
-            f"{run} is {verdict} {enumerate_names(where)}" for run, where in list(by_run.items())[:MOST_RUNS]
-        ]
+        clauses = [f"{run} is {verdict} {_some_places(where)}" for run, where in list(by_run.items())[:MOST_RUNS]]
         if len(by_run) > MOST_RUNS:
             more = len(by_run) - MOST_RUNS
             clauses.append("so is 1 more run" if more == 1 else f"so are {more} more runs")
         parts.append(f"against {first}, {'; '.join(clauses)}")
     return sentence_case("; ".join(parts)) + "."
+
+
+def _some_places(places: list[str]) -> str:
+    """The first places, and how many more there are."""
+    if len(places) <= MOST_PLACES + 1:
+        return enumerate_names(places)
+    return f"{', '.join(places[:MOST_PLACES])} and in {len(places) - MOST_PLACES} more scores"
 
 
 def _place(contrast: Contrast, places: Mapping[str, str]) -> str:
@@ -87,12 +95,21 @@ def _open(contrasts: list[Contrast], places: Mapping[str, str]) -> str:
             limits[key] = max(limits.get(key, 0.0), contrast.smallest)
     if not limits:
         return f"{text}."
-    seen = [
-        f"{formats.decimal(measure.scale * limit)}{measure.unit} {measure.phrase.format(places[task])}"
-        for (task, measure), limit in limits.items()
-    ]
     found = f"would have been found with a chance of {formats.percent(POWER, 0)}"
-    return f"{text}; before that correction, differences of {enumerate_names(seen)} {found}."
+    return f"{text}; before that correction, differences of {enumerate_names(_limits(limits, places))} {found}."
+
+
+def _limits(limits: Mapping[tuple[str, Measure], float], places: Mapping[str, str]) -> list[str]:
+    """``4.2 points on SST``; of many accuracies the smallest and the largest."""
+    seen = {
+        key: f"{formats.decimal(key[1].scale * limit)}{key[1].unit} {key[1].phrase.format(places[key[0]])}"
+        for key, limit in limits.items()
+    }
+    points = sorted((key for key in limits if key[1] is ACCURACY), key=limits.__getitem__)
+    if len(points) <= MOST_LIMITS:
+        return list(seen.values())
+    others = [text for key, text in seen.items() if key[1] is not ACCURACY]
+    return [f"{seen[points[0]]} to {seen[points[-1]]}", *others]
 
 
 def winners(comparison: Comparison) -> list[str]:
@@ -117,11 +134,14 @@ def _winner(comparison: Comparison, group: Group, measure: Measure) -> str:
     if contrast is None:
         return f"{text}; whether that is more than chance was not tested."
     difference = contrast.difference
-    return (
-        f"{text}, {measure.difference(difference.value)}{measure.unit} from {group.first.run} "
-        f"({measure.differences(difference.low, difference.high)}), {formats.p_value(contrast.adjusted)} "
-        "after Holm’s correction."
+    far = (
+        f"{measure.difference(difference.value)}{measure.unit} from {group.first.run} "
+        f"({measure.differences(difference.low, difference.high)})"
     )
+    test = f"{formats.p_value(contrast.adjusted)} after Holm’s correction"
+    if contrast.verdict == "open":
+        return f"{text}, but that is {far} and may be chance ({test})."
+    return f"{text}, {far}, {test}."
 
 
 def place(comparison: Comparison, group: Group) -> str:
@@ -196,7 +216,7 @@ def remarks(comparison: Comparison, same: Mapping[str, str]) -> list[str]:
     if untested:
         found.append(
             f"{enumerate_names(untested)} could not be tested: scores.tsv holds hashes instead of the true texts; "
-            "--sonnets names a file that has them."
+            "--corpus names the folder that has them."
         )
     unequal = [
         place(comparison, group) for group in comparison.groups if len(set(map(_trained_on, group.entries))) > 1

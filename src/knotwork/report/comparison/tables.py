@@ -1,6 +1,7 @@
 """The tables of a comparison."""
 
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Mapping
 
 from knotwork.report import formats
 from knotwork.report.comparison.contrasts import (
@@ -16,15 +17,15 @@ from knotwork.report.comparison.contrasts import (
 )
 from knotwork.report.comparison.examples import Disagreement
 from knotwork.report.comparison.summary import number, place
-from knotwork.report.elements import Cell, Definitions, Table
+from knotwork.report.elements import Cell, Definitions, Table, Whisker
 from knotwork.report.names import enumerate_names, sentence_case
 from knotwork.report.paper import PAPER
-from knotwork.report.tables import READING_VERSE, per_value, plain, signatures, table, verse_cells
+from knotwork.report.tables import FILES, READING_VERSE, per_value, plain, signatures, table, verse_cells
 
 UNTRAINED = "Untrained base"
 
-# Parameters that say which files were used: the groups take care of them.
-FILES = {"base.sha256", "corpus.files", "task"}
+MOST_COLUMNS = 5  # of scores, beside the runs' names
+TEXT = 220  # characters of an example
 
 READING = (
     f"Every score stands above its {formats.CONFIDENCE} interval, every difference from the run that the others "
@@ -37,25 +38,35 @@ READING = (
 )
 
 
-def overview(comparison: Comparison) -> Table:
-    """A row per run, a column per task and measure."""
-    columns = {
-        task: (groups[0].first.result, measures(groups[0].first.result))
-        for task, groups in comparison.tasks.items()
-    }
+def overview(comparison: Comparison) -> list[Table]:
+    """A row per run, a column per task and measure, in as many tables as a page's width needs."""
+    columns = [
+        (task, measure) for task, groups in comparison.tasks.items() for measure in measures(groups[0].first.result)
+    ]
+    parts = -(-len(columns) // MOST_COLUMNS)
+    size = -(-len(columns) // parts)
+    shown = [columns[start : start + size] for start in range(0, len(columns), size)]
+    return [_overview(comparison, part, first=place == 0) for place, part in enumerate(shown)]
+
+
+def _overview(comparison: Comparison, columns: list[tuple[str, Measure]], first: bool) -> Table:
+    of_run = {run: {e.result.task: e for e in comparison.entries if e.run == run} for run in comparison.runs}
     rows = []
-    for run in comparison.runs:
-        entries = {entry.result.task: entry for entry in comparison.entries if entry.run == run}
-        row = {"Run": Cell(run, enumerate_names(list(dict.fromkeys(e.result.adapter for e in entries.values()))))}
-        for task, (result, compared) in columns.items():
-            for measure in compared:
-                head = f"{sentence_case(result.name)}, {measure.name}"
-                row[head] = _overview_cell(comparison, entries.get(task), measure)
+    for run, entries in of_run.items():
+        adapters = list(dict.fromkeys(entry.result.adapter for entry in entries.values()))
+        row = {"Run": Cell(run, enumerate_names(adapters))}
+        for task, measure in columns:
+            head = f"{sentence_case(comparison.tasks[task][0].first.result.name)}, {measure.name}"
+            row[head] = _overview_cell(comparison, entries.get(task), measure)
         rows.append(row)
+    if not first:
+        return table("The same for the other scores.", rows)
     return table(
-        "All runs. Below a score, its difference from the run that it is held against, and whether it is better "
-        f"or worse by more than chance (p at most {LEVEL} after Holm’s correction over "
-        f"{len(comparison.contrasts)} tests).",
+        f"All runs. The dot with its whisker is the score with its {formats.CONFIDENCE} interval, on one scale for "
+        "each column; the dotted line is the score of the run that it is held against. Below it stand the "
+        "difference from that run and whether it is better or worse by more than chance (p at most "
+        f"{LEVEL} after Holm’s correction over {len(comparison.contrasts)} tests); the dot is hollow where it may "
+        "be chance.",
         rows,
     )
 
@@ -72,7 +83,16 @@ def _overview_cell(comparison: Comparison, entry: Entry | None, measure: Measure
             notes.append(contrast.verdict)
     if number(comparison, group) > 1:
         notes.append(f"group {number(comparison, group)}")
-    return Cell(measure.value(entry.score(measure).value), ", ".join(notes))
+    score = entry.score(measure)
+    every = [e.score(measure) for e in comparison.entries if e.result.task == entry.result.task]
+    low, high = min(s.low for s in every), max(s.high for s in every)
+    room = (high - low) or 1.0
+    places = [(value - low) / room for value in (score.low, score.value, score.high)]
+    against = (group.first.score(measure).value - low) / room
+    told_apart = entry is group.first or (contrast is not None and contrast.verdict != "open")
+    alt = f"{formats.CONFIDENCE} interval {measure.interval(score.low, score.high)}"
+    whisker = Whisker(*places, against=against, hollow=not told_apart, alt=alt)
+    return Cell(measure.value(score.value), ", ".join(notes), whisker=whisker)
 
 
 def contrasts(comparison: Comparison, group: Group, measure: Measure) -> Table:
@@ -223,29 +243,39 @@ def _per_answer(example: Disagreement) -> list[str]:
     return [f"{label}: {', '.join(names)}" for label, names in runs.items()]
 
 
-def disagreements(comparison: Comparison, group: Group, found: list[Disagreement], total: int) -> Table:
-    """Examples on which runs answer differently: a row per example."""
-    rows = [
-        {
-            "Example": Cell(example.id),
-            "True class": Cell(example.gold),
-            "Answers": Cell("; ".join(_per_answer(example))),
-        }
-        for example in found
-    ]
+def disagreements(
+    comparison: Comparison, group: Group, found: list[Disagreement], total: int, texts: Mapping[str, str]
+) -> Table:
+    """Examples on which runs answer differently: a row per example, with its text where it is known."""
+    rows = []
+    for example in found:
+        text = textwrap.shorten(texts.get(example.text_hash, ""), TEXT, placeholder=" …")
+        rows.append(
+            {
+                "Example": Cell(text, example.id) if text else Cell(example.id),
+                "True class": Cell(example.gold),
+                "Answers": Cell("; ".join(_per_answer(example))),
+            }
+        )
     share = formats.percent(total / len(group.first.scores.ids), 0)
     return table(
         f"{sentence_case(place(comparison, group))}: examples on which the runs answer differently, those first on "
         "which they differ most in the probability of the true class. They differ on "
-        f"{formats.count(total)} of {formats.count(len(group.first.scores.ids))} examples ({share}).",
+        f"{formats.count(total)} of {formats.count(len(group.first.scores.ids))} examples ({share})."
+        + (
+            ""
+            if texts
+            else " Their texts are no part of the results; the option corpus names a folder that has them."
+        ),
         rows,
-        texts=("True class", "Answers"),
+        texts=("Example", "True class", "Answers"),
     )
 
 
 def differing_parameters(comparison: Comparison) -> list[Definitions]:
     """The parameters in which runs of a task differ, or that only some of them have, group by group."""
     groups: dict[str, list[tuple[str, list[str]]]] = {}
+    every = {entry.run for entry in comparison.entries}
     for key in sorted({key for entry in comparison.entries for key in entry.card.parameters} - FILES):
         of_task: dict[str, set[str | None]] = {}
         for entry in comparison.entries:
@@ -253,8 +283,10 @@ def differing_parameters(comparison: Comparison) -> list[Definitions]:
         if any(len(values) > 1 for values in of_task.values()):
             having = [entry for entry in comparison.entries if key in entry.card.parameters]
             group, dot, rest = key.partition(".")
+            runs = list(dict.fromkeys(entry.run for entry in having))
+            group = (group if dot else "run") + ("" if set(runs) == every else f", of {enumerate_names(runs)}")
             values = shared(having, lambda entry, key=key: str(_parameter(entry, key)))
-            groups.setdefault(group if dot else "run", []).append((rest or key, values))
+            groups.setdefault(group, []).append((rest or key, values))
     return [Definitions(group, entries) for group, entries in groups.items()]
 
 
