@@ -22,6 +22,7 @@ from knotwork.graphs.pack import open_graphs, write_graphs
 from knotwork.graphs.parse import open_parser
 from knotwork.graphs.token_graph import KINDS
 from knotwork.params import Generation
+from knotwork.training.run import train_run
 
 from .conftest import logits, shake
 
@@ -93,6 +94,19 @@ def test_graphs_of_other_texts_are_one_line(works):
     work = works["sst"]
     with pytest.raises(UserError, match="holds no graph of a prompt of 3 tokens"):
         ADAPTER.attach([replace(work.examples[0], ids=[1, 2, 3])], work.graphs)
+
+
+@pytest.mark.parametrize(
+    "change, line",
+    [
+        ({"edges": EDGES[1:]}, r"dev\.graph: stale, since its edges is"),
+        ({"control": "shuffled"}, r"dev\.graph: stale, since its control is none, not shuffled; run `dvc repro`"),
+    ],
+)
+def test_graphs_that_are_not_what_the_parameters_say_stop_training(with_graphs, parameters, folder, change, line):
+    params = parameters({"adapter": "graph", **{f"graphs.{key}": value for key, value in change.items()}})
+    with pytest.raises(UserError, match=line):
+        train_run(params, "sst", 1, with_graphs, folder / "models/sst/seed-1")
 
 
 def test_without_graphs_preparing_is_one_line(works, settings, tmp_path):
