@@ -49,7 +49,7 @@ def continuation_nll(
         labels = batch.pop("labels")
         for row, index in enumerate(indices):
             labels[row, : given[index] - 1] = IGNORED  # the label of a place is the token after it
-        flat = losses(answer.logits(model, batch), labels).double().cpu().numpy()
+        flat = losses(answer.logits(model, batch), labels).cpu().double().numpy()
         nll[indices] = flat.reshape(len(indices), -1).sum(1)
         tokens[indices] = (labels != IGNORED).sum(1).cpu().numpy()
     model.train(was_training)

@@ -309,11 +309,16 @@ class Params(Group):
         return self.adapter == "graph" and not self.graph.faithful
 
 
-class _UniqueKeys(yaml.CSafeLoader):
+MERGE = "tag:yaml.org,2002:merge"
+
+
+class UniqueKeys(yaml.CSafeLoader):
     """YAML in which a key that stands twice is an error, not a silent override."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
+        """A mapping, its keys checked first; those that are merged in may be overridden."""
+        written = (key for key, _ in node.value if key.tag != MERGE)
+        keys = [self.construct_object(key, deep=deep) for key in written]
         for key in keys:
             if keys.count(key) > 1:
                 raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", node.start_mark)
@@ -336,7 +341,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         UserError: the file is missing, not YAML, or empty.
     """
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=UniqueKeys)
     except FileNotFoundError as error:
         raise UserError(f"{path}: not found; run from the folder that holds {path.name}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -98,6 +98,7 @@ def test_a_base_gives_addresses_to_files_without_one(write):
         ([1], "manifest: [1] is not allowed"),
         ("", "manifest: None is not allowed"),
         ("a: [", "not valid YAML"),
+        ("name: one\nname: two", "key 'name' stands twice"),
     ],
 )
 def test_broken_manifests(write, values, message):
@@ -107,6 +108,13 @@ def test_broken_manifests(write, values, message):
     assert str(error.value).startswith(f"{path}: ")
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_parts_of_a_manifest_can_be_shared(write):
+    """With YAML's anchors and merge keys."""
+    splits = "train: &file {path: all.tsv}\n    dev: {<<: *file}\n    test: {<<: *file, path: test.tsv}"
+    files = manifest.load(str(write(f"name: own\ntasks:\n  sst:\n    {splits}"))).files("sst")
+    assert [files[split].path for split in ("train", "dev", "test")] == ["all.tsv", "all.tsv", "test.tsv"]
 
 
 def test_unknown_manifests(tmp_path):

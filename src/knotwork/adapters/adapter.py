@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from knotwork.answers import Answer
 from knotwork.encoding import Example
 from knotwork.params import Adapter as Settings
+from knotwork.params import Graphs
 from knotwork.tasks.task import Task
 
 FreshBase = Callable[..., PreTrainedModel]
@@ -53,8 +54,14 @@ class Adapter(ABC):
     def load(self, folder: Path, base: FreshBase, answer: Answer) -> PreTrainedModel:
         """The trained model."""
 
-    def attach(self, examples: Sequence[Example], folder: Path) -> list[Example]:
-        """Examples with what ``data/graphs/<task>/`` holds for them: nothing, for most adapters."""
+    def attach(self, examples: Sequence[Example], folder: Path, made: Graphs | None = None) -> list[Example]:
+        """Examples with what ``data/graphs/<task>/`` holds for them: nothing, for most adapters.
+
+        Args:
+            examples: prompts of the task.
+            folder: ``data/graphs/<task>/``.
+            made: the parameters by which it must have been made, where they matter.
+        """
         return list(examples)
 
     def connect(

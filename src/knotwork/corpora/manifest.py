@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 
 from knotwork.errors import UserError, run_main
 from knotwork.files import git_blob_id, sha256, write_text
-from knotwork.params import TASKS
+from knotwork.params import TASKS, UniqueKeys
 
 SPLITS = ("train", "dev", "test")
 BUILT_IN = Path(__file__).parent / "manifests"
@@ -179,7 +179,7 @@ def _root(path: Path) -> Path:
 
 def _parse(path: Path) -> Manifest:
     try:
-        return Manifest.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return Manifest.model_validate(yaml.load(path.read_text(encoding="utf-8"), Loader=UniqueKeys))
     except FileNotFoundError as error:
         raise UserError(f"corpus.manifest: {path} not found") from error
     except OSError as error:

@@ -128,8 +128,8 @@ def train_run(params: Params, task_name: str, seed: int, data: Path, destination
     tokenizer = models.load_tokenizer(folder)
     answer = answer_for(task, getattr(params.answer, task_name), tokenizer)
     rows, chosen, counts = split_rows(params, task_name, raw)
-    examples = adapter.attach(encode(task, rows, tokenizer, params.base.max_length), graphs)
-    selection = adapter.attach(encode(task, chosen, tokenizer, params.base.max_length), graphs)
+    examples = adapter.attach(encode(task, rows, tokenizer, params.base.max_length), graphs, params.graphs)
+    selection = adapter.attach(encode(task, chosen, tokenizer, params.base.max_length), graphs, params.graphs)
     fresh = models.fresh_base(folder, answer, params.base.max_length, seed)
     decided = decisive(params, task_name, seed, identity, files, graph_files)
 

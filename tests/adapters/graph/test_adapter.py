@@ -16,12 +16,13 @@ from knotwork.adapters.graph.budget import ranks_for
 from knotwork.answers import Text, answer_for
 from knotwork.encoding import Example, encode
 from knotwork.errors import UserError
-from knotwork.generation import generate
+from knotwork.generation import _sample, generate
 from knotwork.graphs.build import GraphBuilder
 from knotwork.graphs.pack import open_graphs, write_graphs
 from knotwork.graphs.parse import open_parser
 from knotwork.graphs.token_graph import KINDS
 from knotwork.params import Generation
+from knotwork.training.run import train_run
 
 from .conftest import logits, shake
 
@@ -95,6 +96,19 @@ def test_graphs_of_other_texts_are_one_line(works):
         ADAPTER.attach([replace(work.examples[0], ids=[1, 2, 3])], work.graphs)
 
 
+@pytest.mark.parametrize(
+    "change, line",
+    [
+        ({"edges": EDGES[1:]}, r"dev\.graph: stale, since its edges is"),
+        ({"control": "shuffled"}, r"dev\.graph: stale, since its control is none, not shuffled; run `dvc repro`"),
+    ],
+)
+def test_graphs_that_are_not_what_the_parameters_say_stop_training(with_graphs, parameters, folder, change, line):
+    params = parameters({"adapter": "graph", **{f"graphs.{key}": value for key, value in change.items()}})
+    with pytest.raises(UserError, match=line):
+        train_run(params, "sst", 1, with_graphs, folder / "models/sst/seed-1")
+
+
 def test_without_graphs_preparing_is_one_line(works, settings, tmp_path):
     work = works["sst"]
     with pytest.raises(UserError, match=r"train\.graph: no graphs there"):
@@ -152,6 +166,24 @@ def test_a_batch_of_sonnets_gives_what_singles_give(writer):
     settings = Generation(temperature=0.7, top_p=0.9, max_new_tokens=8, seed=2, best_of=1)
     singles = [generate(model, work.tokenizer, [opening], settings)[0] for opening in openings]
     assert generate(model, work.tokenizer, openings, settings) == singles
+
+
+def test_a_choice_among_samples_sees_their_graphs(writer):
+    """The kept one is likeliest under the model with the graph of the whole sample, as training would see it."""
+    work, model, complete = writer
+    opening, settings = "Of all", Generation(temperature=1.5, top_p=1, max_new_tokens=8, seed=2, best_of=3)
+    samples = [_sample(model, work.tokenizer, [opening], settings, number)[0] for number in range(3)]
+    given = len(work.tokenizer(f"{opening}\n")["input_ids"])
+    costs = []
+    for text in samples:
+        ids = work.tokenizer(text)["input_ids"]
+        batch = work.answer.collate(complete([Example(work.examples[0].row, ids, False)]))
+        del batch["labels"]
+        steps = logits(model, **batch)[0].log_softmax(-1)
+        nll = [-float(steps[place - 1, ids[place]]) for place in range(given, len(ids))]
+        costs.append(sum(nll) / len(nll))
+    kept = generate(model, work.tokenizer, [opening], settings, complete)
+    assert kept == [samples[costs.index(min(costs))]]
 
 
 @pytest.mark.parametrize("budget", [12_000, 40_000, 123_456])

@@ -19,7 +19,7 @@ from knotwork.errors import UserError
 from knotwork.graphs.pack import PackedGraphs, open_graphs
 from knotwork.graphs.token_graph import TokenGraph
 from knotwork.identity import parser_identity
-from knotwork.params import Graph
+from knotwork.params import Graph, Graphs
 from knotwork.tasks.task import Task
 
 __all__ = ["ADAPTER", "GraphAdapter", "GraphLoraConfig"]
@@ -75,15 +75,16 @@ class GraphAdapter(PeftAdapter):
             return ""
         return FAITHFUL + (CUT if isinstance(answer, Text) else "")
 
-    def attach(self, examples: Sequence[Example], folder: Path) -> list[Example]:
+    def attach(self, examples: Sequence[Example], folder: Path, made: Graphs | None = None) -> list[Example]:
         """Examples with their packed graphs, whichever split they are of.
 
         The paper's layer needs none, and there are none for it.
 
         Raises:
-            UserError: the graphs are stale or damaged, or made from other texts.
+            UserError: the graphs are stale or damaged, made from other texts, or not as ``made`` says.
         """
-        files = [open_graphs(path) for path in sorted(folder.glob("*.graph"))]
+        expected = {} if made is None else {"edges": sorted(made.edges), "control": made.control}
+        files = [open_graphs(path, expected) for path in sorted(folder.glob("*.graph"))]
         return (
             [replace(example, graph=_find(files, example.ids)) for example in examples] if files else list(examples)
         )
