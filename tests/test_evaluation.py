@@ -66,8 +66,8 @@ def project(data, parameters, tmp_path_factory):
             for seed in seeds:
                 place = home / "models" / task / f"seed-{seed}"
                 train_run(params, task, seed, data, place)
-            write_json(home / f"data/baselines/{task}.json", BASELINES[task])
-            write_json(home / f"data/zero_shot/{task}.json", ZERO_SHOT[task])
+            write_json(home / f"data/baselines/{task}.json", {task: BASELINES[task]})
+            write_json(home / f"data/zero_shot/{task}.json", {task: ZERO_SHOT[task]})
             evaluated(home, params, task)
     return home
 
@@ -265,7 +265,7 @@ def test_a_failure_keeps_the_old_files(project, data, parameters, monkeypatch, t
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(evaluation, "_submission", full)
+    monkeypatch.setattr(evaluation, "write_text", full)
     with pytest.raises(UserError, match="No space left on device"):
         evaluated(project, parameters({**SMALL, "seeds": [1]}), "sst", tmp_path)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
