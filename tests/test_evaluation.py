@@ -276,6 +276,8 @@ def test_a_failure_keeps_the_old_files(project, data, parameters, monkeypatch, t
 )
 def test_dev_without_rows(project, data, parameters, tmp_path, row, message):
     shutil.copytree(data / "raw/sst", tmp_path / "raw/sst")
+    for kind in ("baselines", "zero_shot"):
+        shutil.copytree(project / "data" / kind, tmp_path / kind)
     dev = tmp_path / "raw/sst/dev.csv"
     dev.write_text(dev.read_text().splitlines(keepends=True)[0] + row)
     with pytest.raises(UserError, match=message):

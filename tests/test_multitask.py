@@ -38,8 +38,9 @@ WEIGHTS = {"head": "head", "full": "model"}  # the other adapters' are PEFT's
 TEXTS = ["A warm, quiet film.", "Not one joke lands."]
 BASELINES = {
     **{name: {"largest_class": 0.3, "tfidf": 0.4, "tfidf_all_rows": 0.5} for name in ("sst", "quora")},
-    "sonnet": {"random_sonnet_chrf_whole": 30.0, "random_sonnet_chrf_generated": 20.0},
+    "sonnet": {"random_sonnet_chrf_whole": 30.0, "random_sonnet_chrf_generated": 20.0, "verse": {}},
 }
+ZERO_SHOT = {"sst": {"zero_shot": 0.2}, "quora": {"zero_shot": 0.5}, "sonnet": {"verse": {}}}
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +52,7 @@ def joint(with_graphs, tmp_path_factory):
         for name in MEMBERS:
             shutil.copytree(with_graphs / "raw" / name, folder / "raw/multitask" / name)
         write_json(folder / "baselines/multitask.json", BASELINES)
+        write_json(folder / "zero_shot/multitask.json", ZERO_SHOT)
     write_marker(plain / "graphs/multitask")
     for name in ("sst", "sonnet"):
         shutil.copytree(with_graphs / "graphs" / name, graphs / "graphs/multitask" / name)
@@ -331,6 +333,7 @@ def evaluated(trained, joint, settings, parameters, tmp_path_factory):
     shutil.copytree(data / "raw/multitask/sst", data / "raw/sst")
     write_marker(data / "graphs/sst")
     write_json(data / "baselines/sst.json", {"sst": BASELINES["sst"]})
+    write_json(data / "zero_shot/sst.json", {"sst": ZERO_SHOT["sst"]})
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
         params = settings()
