@@ -28,7 +28,8 @@ def keep(reports: Path, destination: Path, origin: dict[str, Any]) -> None:
     with whole_folder(destination) as aside:
         shutil.copytree(reports, aside, dirs_exist_ok=True)
         write_json(aside / "card.json", with_origin(card, origin))
-        shown = {name: without_texts(own) for name, own in pictures.items()} if "members" in card else without_texts(pictures)
+        several = "members" in card  # those of multitask, each with its own pictures
+        shown = {name: without_texts(own) for name, own in pictures.items()} if several else without_texts(pictures)
         write_json(aside / "pictures.json", shown)
         scores.to_csv(aside / "scores.tsv", sep="\t", index=False, lineterminator="\n")
 
