@@ -40,4 +40,4 @@ scm: .venv/installed
 	@touch $@
 
 clean:
-	rm -rf models checkpoints data/identity data/raw data/parses data/graphs data/baselines data/evaluated data/rejected data/timings reports/report.html reports/report dvc_plots .pytest_cache .ruff_cache
+	rm -rf models checkpoints data/identity data/raw data/parses data/graphs data/baselines data/zero_shot data/evaluated data/rejected data/timings reports/report.html reports/report dvc_plots .pytest_cache .ruff_cache

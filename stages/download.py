@@ -1,4 +1,4 @@
-"""Fetch and verify a task's files: data/raw/<task>/."""
+"""Fetch and verify a task's files: data/raw/<task>/, of multitask data/raw/multitask/<member>/."""
 
 from pathlib import Path
 
@@ -12,7 +12,8 @@ def work(params: Params, arguments: list[str]) -> None:
     """Fetch one task."""
     (task,) = arguments
     mirror = Path(params.corpus.mirror) if params.corpus.mirror else None
-    fetch(manifest.load(params.corpus.manifest), task, Path("data/raw") / task, mirror)
+    for member in params.members(task):
+        fetch(manifest.load(params.corpus.manifest), member.task, Path("data/raw") / member.place, mirror)
 
 
 run_stage(work)

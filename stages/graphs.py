@@ -17,7 +17,9 @@ def work(params: Params, arguments: list[str]) -> None:
     # Loaded for a graph only: the other adapters' stages stay quick.
     from knotwork.graphs.make import pack_task
 
-    pack_task(params, task, Path("data/raw") / task, Path("data/parses") / task, folder)
+    for member in params.members(task):
+        raw, parses, graphs = (Path("data") / kind / member.place for kind in ("raw", "parses", "graphs"))
+        pack_task(params, member, raw, parses, graphs)
 
 
 run_stage(work)

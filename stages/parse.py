@@ -17,7 +17,8 @@ def work(params: Params, arguments: list[str]) -> None:
     # Loaded for a graph only: the other adapters' stages stay quick.
     from knotwork.graphs.docs import parse_task
 
-    parse_task(params, task, Path("data/raw") / task, folder)
+    for member in params.members(task):
+        parse_task(params, member, Path("data/raw") / member.place, Path("data/parses") / member.place)
 
 
 run_stage(work)

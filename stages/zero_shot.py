@@ -1,4 +1,4 @@
-"""The untrained base's scores, once per corpus and base: data/zero_shot/<task>.json."""
+"""The untrained base's scores, once per corpus and base: data/zero_shot/<task>.json, by member."""
 
 from pathlib import Path
 
@@ -11,7 +11,8 @@ from knotwork.zero_shot import zero_shot
 def work(params: Params, arguments: list[str]) -> None:
     """Score the base on one task's dev rows."""
     (task,) = arguments
-    write_json(Path("data/zero_shot") / f"{task}.json", zero_shot(params, task, Path("data/raw") / task))
+    scores = {m.task: zero_shot(params, m.task, Path("data/raw") / m.place) for m in params.members(task)}
+    write_json(Path("data/zero_shot") / f"{task}.json", scores)
 
 
 run_stage(work)

@@ -19,7 +19,7 @@ from knotwork.graphs import write_marker
 from knotwork.graphs.docs import parse_task
 from knotwork.graphs.make import pack_task
 from knotwork.identity import base_identity
-from knotwork.params import Params
+from knotwork.params import TASKS, Params
 
 REPOSITORY = Path(__file__).parents[1]
 SAMPLE = REPOSITORY / "data/sample"
@@ -32,7 +32,7 @@ SMALL = {
     "graphs.parser": str(REPOSITORY / "assets/parser"),
     "train.selection": 0.25,
     "train.batch.size": 4,
-    **{f"train.epochs.{task}": 2 for task in ("sst", "cfimdb", "quora", "sonnet")},
+    **{f"train.epochs.{task}": 2 for task in TASKS},
 }
 
 
@@ -87,8 +87,9 @@ def with_graphs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for task in ("sst", "sonnet"):
         raw, parses, graphs = (folder / kind / task for kind in ("raw", "parses", "graphs"))
         shutil.rmtree(graphs)
-        parse_task(params, task, raw, parses)
-        pack_task(params, task, raw, parses, graphs)
+        (member,) = params.members(task)
+        parse_task(params, member, raw, parses)
+        pack_task(params, member, raw, parses, graphs)
     return folder
 
 

@@ -134,8 +134,9 @@ def graphs(project, data, parameters):
     """Packed graphs of sst in the project."""
     params = parameters({"adapter": "graph", "graphs.parser": str(REPOSITORY / "assets/parser")})
     folder = project / "data/graphs/sst"
-    parse_task(params, "sst", data / "raw/sst", project / "data/parses/sst")
-    pack_task(params, "sst", data / "raw/sst", project / "data/parses/sst", folder)
+    (member,) = params.members("sst")
+    parse_task(params, member, data / "raw/sst", project / "data/parses/sst")
+    pack_task(params, member, data / "raw/sst", project / "data/parses/sst", folder)
     return folder
 
 

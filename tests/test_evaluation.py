@@ -66,8 +66,8 @@ def project(data, parameters, tmp_path_factory):
             for seed in seeds:
                 place = home / "models" / task / f"seed-{seed}"
                 train_run(params, task, seed, data, place)
-            write_json(home / f"data/baselines/{task}.json", BASELINES[task])
-            write_json(home / f"data/zero_shot/{task}.json", ZERO_SHOT[task])
+            write_json(home / f"data/baselines/{task}.json", {task: BASELINES[task]})
+            write_json(home / f"data/zero_shot/{task}.json", {task: ZERO_SHOT[task]})
             evaluated(home, params, task)
     return home
 
@@ -265,7 +265,7 @@ def test_a_failure_keeps_the_old_files(project, data, parameters, monkeypatch, t
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(evaluation, "_submission", full)
+    monkeypatch.setattr(evaluation, "write_text", full)
     with pytest.raises(UserError, match="No space left on device"):
         evaluated(project, parameters({**SMALL, "seeds": [1]}), "sst", tmp_path)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
@@ -276,6 +276,8 @@ def test_a_failure_keeps_the_old_files(project, data, parameters, monkeypatch, t
 )
 def test_dev_without_rows(project, data, parameters, tmp_path, row, message):
     shutil.copytree(data / "raw/sst", tmp_path / "raw/sst")
+    for kind in ("baselines", "zero_shot"):
+        shutil.copytree(project / "data" / kind, tmp_path / kind)
     dev = tmp_path / "raw/sst/dev.csv"
     dev.write_text(dev.read_text().splitlines(keepends=True)[0] + row)
     with pytest.raises(UserError, match=message):

@@ -15,7 +15,13 @@ from knotwork.params import ADAPTERS, Params, load_params
 REPOSITORY = Path(__file__).parents[1]
 RECIPES = sorted(path.name for path in (REPOSITORY / "recipes").iterdir())
 # What a run without a GPU changes of the committed parameters.
-LOCAL = {"corpus.manifest", "corpus.max_rows.quora", "train.epochs.sst", "train.epochs.sonnet"}
+LOCAL = {
+    "corpus.manifest",
+    "corpus.max_rows.quora",
+    "train.epochs.sst",
+    "train.epochs.sonnet",
+    "train.epochs.multitask",
+}
 
 
 def settings(recipe: str) -> list[str]:

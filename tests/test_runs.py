@@ -60,11 +60,13 @@ def pytest_approx(prediction):
 @pytest.mark.parametrize("adapter", ADAPTERS)
 def test_the_loaded_model_is_the_trained_one(trained, data, parameters, adapter, monkeypatch, tmp_path):
     """Loaded weights give the selection loss that training wrote down for the best epoch."""
-    from knotwork.training.run import selection_figures, split_rows
+    from knotwork.training.parts import split_rows
+    from knotwork.training.run import selection_figures
 
     folder = trained("sst", adapter)
     run = knotwork.load_run(folder)
-    _, chosen, _ = split_rows(parameters({"adapter": adapter}), "sst", data / "raw/sst")
+    params = parameters({"adapter": adapter})
+    _, chosen, _ = split_rows(params, *params.members("sst"), data / "raw/sst")
     figures = selection_figures(run.model, run.answer, encode(run.task, chosen, run.tokenizer, 512))
     (row,) = (folder / "seed-3/history.csv").read_text().splitlines()[1:]
     assert figures["loss"] == pytest.approx(float(row.split(",")[4]), rel=1e-4)

@@ -1,10 +1,10 @@
-"""How an answer is read off the model: a score head, label words, or text.
+"""How an answer is read off the model: a score head, label words, or text; jointly for several tasks.
 
 Each way says which model class it needs, how examples become a batch, and what the logits and labels of a
 batch are; training and evaluation use nothing else.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -20,14 +20,37 @@ from transformers import (
 from knotwork.encoding import Example
 from knotwork.errors import UserError
 from knotwork.graphs import token_graph
+from knotwork.heads import GPT2WithHeads
 from knotwork.tasks.task import Classification, Task
 
 IGNORED = -100
 Batch = dict[str, Tensor]
 
 
+class OneTask:
+    """What the ways of a single task share.
+
+    Attributes:
+        causal: whether every token is predicted, so that none may see later ones.
+    """
+
+    causal: ClassVar[bool] = False
+
+    def of(self, task: str) -> "Answer":
+        """The answer of a task."""
+        return self
+
+    def task(self, batch: Batch) -> str:
+        """The task of a batch among several; there is one, without a name."""
+        return ""
+
+    def weight(self, task: str) -> float:
+        """What the task's mean loss counts for."""
+        return 1.0
+
+
 @dataclass(frozen=True)
-class Score:
+class Score(OneTask):
     """``GPT2ForSequenceClassification``: a linear head on the last token of the prompt."""
 
     model_class: ClassVar[type[PreTrainedModel]] = GPT2ForSequenceClassification
@@ -54,7 +77,18 @@ class Score:
 
 
 @dataclass(frozen=True)
-class LanguageModel:
+class OwnHead(Score):
+    """``GPT2WithHeads``: as :class:`Score`, by the task's head among those of others."""
+
+    name: str
+
+    def logits(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Logits of the classes, (batch, classes)."""
+        return model(**batch, head=self.name).logits
+
+
+@dataclass(frozen=True)
+class LanguageModel(OneTask):
     """``GPT2LMHeadModel``: nothing is added to the pretrained model."""
 
     model_class: ClassVar[type[PreTrainedModel]] = GPT2LMHeadModel
@@ -92,6 +126,8 @@ class Words(LanguageModel):
 class Text(LanguageModel):
     """Language modelling: every token is predicted from those before it."""
 
+    causal: ClassVar[bool] = True
+
     def collate(self, examples: Sequence[Example]) -> Batch:
         """Padded on the right; labels (batch, tokens): the next token, ignored after the end."""
         batch = _pad(examples, self.pad_id)
@@ -106,7 +142,66 @@ class Text(LanguageModel):
         return model(**batch).logits
 
 
-Answer = Score | Words | Text
+@dataclass(frozen=True)
+class Joint:
+    """``GPT2WithHeads``: several tasks, each answered in its own way. A batch holds examples of one task.
+
+    Attributes:
+        members: the answer of each task.
+        weights: what each task's mean loss counts for.
+    """
+
+    model_class: ClassVar[type[PreTrainedModel]] = GPT2WithHeads
+    peft_task: ClassVar[str] = "CAUSAL_LM"
+
+    members: Mapping[str, Score | Words | Text]
+    weights: Mapping[str, float]
+
+    @property
+    def heads(self) -> dict[str, int]:
+        """Number of classes of the tasks that have a head."""
+        return {name: member.classes for name, member in self.members.items() if isinstance(member, Score)}
+
+    @property
+    def head(self) -> str | None:
+        """The module that holds the heads, if there are any."""
+        return "score" if self.heads else None
+
+    @property
+    def causal(self) -> bool:
+        """Whether one of them predicts every token."""
+        return any(member.causal for member in self.members.values())
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What the model has to be told."""
+        return {"heads": self.heads}
+
+    def of(self, task: str) -> "Answer":
+        """The answer of a task."""
+        return self.members[task]
+
+    def task(self, batch: Batch) -> str:
+        """The task of a batch."""
+        return list(self.members)[int(batch["task"][0])]
+
+    def weight(self, task: str) -> float:
+        """What the task's mean loss counts for."""
+        return self.weights[task]
+
+    def collate(self, examples: Sequence[Example]) -> Batch:
+        """As the task's own way does it, with ``task`` (batch,), the task's place among the members."""
+        (task,) = {example.task for example in examples}
+        place = torch.full((len(examples),), list(self.members).index(task))
+        return {**self.members[task].collate(examples), "task": place}
+
+    def logits(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Logits as the task's own way gives them."""
+        inputs = {name: tensor for name, tensor in batch.items() if name != "task"}
+        return self.members[self.task(batch)].logits(model, inputs)
+
+
+Answer = Score | Words | Text | Joint
 
 
 def answer_for(task: Task, way: str, tokenizer: PreTrainedTokenizerBase) -> Answer:
@@ -127,6 +222,22 @@ def answer_for(task: Task, way: str, tokenizer: PreTrainedTokenizerBase) -> Answ
             "for this tokenizer; use answer: score"
         )
     return Words(pad_id, word_ids)
+
+
+def joint_answer(
+    members: Mapping[Task, str], weights: Mapping[str, float], tokenizer: PreTrainedTokenizerBase
+) -> Joint:
+    """The answer of several tasks, each by the way that stands for it.
+
+    Raises:
+        UserError: as :func:`answer_for`.
+    """
+    answers = {task.name: answer_for(task, way, tokenizer) for task, way in members.items()}
+    own = {
+        name: OwnHead(answer.pad_id, answer.classes, name) if isinstance(answer, Score) else answer
+        for name, answer in answers.items()
+    }
+    return Joint(own, weights)
 
 
 def losses(logits: Tensor, labels: Tensor) -> Tensor:

@@ -28,11 +28,10 @@ def main() -> None:
 def predict(arguments: argparse.Namespace) -> None:
     """Print label, its name, probability and text for each text."""
     from knotwork.runs import load_run
-    from knotwork.tasks import get
 
     texts = _lines(arguments.text, arguments.file)
-    run = load_run(arguments.run, arguments.seed)
-    pairs = len(getattr(get(run.card["task"]), "text_columns", ())) > 1
+    run = load_run(arguments.run, arguments.seed).member(arguments.task)
+    pairs = len(getattr(run.task, "text_columns", ())) > 1
     parts = [tuple(text.split(SEPARATOR)) if pairs else text for text in texts]
     for text, prediction in zip(texts, run.predict(parts), strict=True):
         share = prediction.probabilities[prediction.label]
@@ -134,10 +133,11 @@ def _splines(arguments: argparse.Namespace) -> Iterator[str]:
 
     if arguments.folder is None:
         raise UserError("inspect kan: name the run's folder, e.g. models/sst")
-    run = load_run(arguments.folder, arguments.seed)
+    run = load_run(arguments.folder, arguments.seed).member(arguments.task)
     if run.card["adapter"] != "kan":
         raise UserError(f"{arguments.folder}: a run of {run.card['adapter']}; only those of kan have splines")
-    rows = run.task.read(Path("data/raw") / run.task.name, "dev").rows
+    name, trained = run.task.name, run.card["decisive"]["task"]
+    rows = run.task.read(Path("data/raw") / (name if trained == name else f"{trained}/{name}"), "dev").rows
     examples = encode(run.task, rows, run.tokenizer, run.card["max_length"])
     found = pictures(run.model, run.answer, examples, functions=3).get("splines")
     if found is None:
@@ -177,6 +177,7 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("predict", help="classify texts with a trained run")
     command.add_argument("run", help="folder of a task's runs or of one run, e.g. models/sst")
     command.add_argument("text", nargs="*", help="texts; question pairs hold a tab; none: standard input")
+    command.add_argument("--task", help="of a multitask run, the member to ask, e.g. sst")
     command.add_argument("--file", help="a file with a text on each line; - is standard input")
     command.add_argument("--seed", type=int, help="which seed's run (default: the lowest)")
     command.set_defaults(work=predict)
@@ -223,6 +224,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("what", choices=["base", "parser", "run", "graph", "kan"])
     command.add_argument("folder", nargs="?", help="the run's folder, or the graphs', e.g. data/graphs/sst")
     command.add_argument("--seed", type=int, help="which seed's run (default: the lowest)")
+    command.add_argument("--task", help="of a multitask run, the member whose splines are measured")
     command.add_argument("--split", default="train", help="split of the graph (default train)")
     command.add_argument("--row", type=int, default=0, help="place of the graph in its split, from 0 (default 0)")
     command.add_argument(

@@ -17,6 +17,7 @@ from knotwork import tasks
 from knotwork.corpora.read import read_sonnets
 from knotwork.errors import UserError
 from knotwork.files import sha256, text_hash, write_text
+from knotwork.params import MULTITASK
 from knotwork.report.comparison.contrasts import Comparison, Entry, compare_entries
 from knotwork.report.comparison.data import frames
 from knotwork.report.comparison.page import comparison_page
@@ -25,7 +26,7 @@ from knotwork.report.comparison.text import to_markdown, to_terminal
 from knotwork.report.data import beside, to_csv
 from knotwork.report.elements import Page, Section
 from knotwork.report.names import TASKS, enumerate_names
-from knotwork.report.read import read_task
+from knotwork.report.read import read_results
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -39,16 +40,21 @@ SONNETS = CORPUS / "sonnet" / "dev.txt"
 
 @dataclass(frozen=True)
 class Run:
-    """A run's name, the folder of its results, and what messages call that folder."""
+    """A run's name, the folder of its results, and what messages call that folder.
+
+    ``joint``: of the results in the folder multitask's alone, otherwise all others.
+    """
 
     name: str
     folder: Path
     shown: str
+    joint: bool = False
 
     @property
     def tasks(self) -> set[str]:
         """The tasks that it has results of."""
-        return {path.parent.name for path in self.folder.glob("*/metrics.json")}
+        found = {path.parent.name for path in self.folder.glob("*/metrics.json")}
+        return {task for task in found if (task == MULTITASK) == self.joint}
 
     @property
     def content(self) -> frozenset[tuple[str, str]]:
@@ -155,9 +161,11 @@ def _find(names: Sequence[str], scratch: Path) -> list[Run]:
                 run, remedy = Run(labels[name], Path(name), name), _instead(Path(name))
             else:
                 run, remedy = _recorded(repo, name, scratch / str(place)), f"run `dvc repro` and commit {REPORTS}"
-            if not run.tasks:
+            joint = replace(run, name=f"{run.name}/{MULTITASK}", joint=True)
+            found = [each for each in (run, joint) if each.tasks]
+            if not found:
                 raise UserError(f"{run.shown}: holds no results (no <task>/metrics.json); {remedy}")
-            runs.append(run)
+            runs += found
     return runs
 
 
@@ -286,12 +294,16 @@ def _entries(runs: list[Run], sonnets: Path) -> list[Entry]:
         {task for run in runs for task in run.tasks},
         key=lambda task: (order.index(task) if task in order else len(order), task),
     )
-    return [_entry(run, task, texts) for task in found for run in runs if task in run.tasks]
+    return [entry for task in found for run in runs if task in run.tasks for entry in _entries_of(run, task, texts)]
 
 
-def _entry(run: Run, task: str, texts: dict[str, str]) -> Entry:
+def _entries_of(run: Run, task: str, texts: dict[str, str]) -> list[Entry]:
+    file = run.folder / task / "scores.tsv"
     try:
-        result = read_task(run.folder / task)
-        return Entry(run.name, result, read_scores(run.folder / task / "scores.tsv").with_texts(texts))
+        found = []
+        for result in read_results(run.folder / task):
+            scores = read_scores(file, result.task if result.member else None)
+            found.append(Entry(run.name, replace(result, member=False), scores.with_texts(texts)))
+        return found
     except UserError as error:
         raise UserError(str(error).replace(str(run.folder), run.shown)) from error

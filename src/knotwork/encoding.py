@@ -22,12 +22,14 @@ class Example:
         ids: token ids of the whole prompt; a sonnet ends with the end-of-text token.
         truncated: whether a text was cut.
         graph: its token graph, where the adapter uses one.
+        task: the name of its task.
     """
 
     row: Row
     ids: list[int]
     truncated: bool
     graph: TokenGraph | None = None
+    task: str = ""
 
 
 def encode(task: Task, rows: Sequence[Row], tokenizer: "PreTrainedTokenizerBase", max_length: int) -> list[Example]:
@@ -37,17 +39,17 @@ def encode(task: Task, rows: Sequence[Row], tokenizer: "PreTrainedTokenizerBase"
         UserError: the prompt without its texts is already longer than ``max_length``.
     """
     if isinstance(task, Classification):
-        return [_prompt(task.template, row, tokenizer, max_length) for row in rows]
+        return [_prompt(task, row, tokenizer, max_length) for row in rows]
     examples = []
     for row in rows:
         ids = [*tokenizer(task.template.format(*row.texts))["input_ids"], tokenizer.eos_token_id]
-        examples.append(Example(row, ids[:max_length], truncated=len(ids) > max_length))
+        examples.append(Example(row, ids[:max_length], truncated=len(ids) > max_length, task=task.name))
     return examples
 
 
-def _prompt(template: str, row: Row, tokenizer: "PreTrainedTokenizerBase", max_length: int) -> Example:
+def _prompt(task: Task, row: Row, tokenizer: "PreTrainedTokenizerBase", max_length: int) -> Example:
     """Cut texts from their ends, the longest first, until the prompt fits."""
-    texts = list(row.texts)
+    template, texts = task.template, list(row.texts)
     ids = tokenizer(template.format(*texts))["input_ids"]
     truncated = False
     while (excess := len(ids) - max_length) > 0:
@@ -63,4 +65,4 @@ def _prompt(template: str, row: Row, tokenizer: "PreTrainedTokenizerBase", max_l
         texts[index] = texts[index][: offsets[index][kept][0]].rstrip()
         ids = tokenizer(template.format(*texts))["input_ids"]
         truncated = True
-    return Example(row, ids, truncated)
+    return Example(row, ids, truncated, task=task.name)

@@ -14,7 +14,7 @@ from knotwork.encoding import Example, encode
 from knotwork.files import read_json, text_hash, whole_folder, write_json, write_text
 from knotwork.inference import Scores, score
 from knotwork.likelihood import continuation_nll, given_tokens
-from knotwork.params import Params
+from knotwork.params import Member, Params
 from knotwork.prosody import measures
 from knotwork.runs import Run, load_run
 from knotwork.statistics import (
@@ -33,6 +33,7 @@ from knotwork.tasks.task import Classification, Task
 
 SCHEMA_VERSION = 1
 COLUMNS = ["seed", "split", "id", "text_hash", "gold", "prediction", "probabilities", "nll", "tokens"]
+HEADLINES = ("accuracy", "chrf_generated", "perplexity")
 COSTS = ("train_seconds", "tokens_per_second", "peak_memory_mb", "padding_waste")
 
 
@@ -51,6 +52,17 @@ class Scored:
     """Of sonnets: see :func:`knotwork.likelihood.continuation_nll`, of dev."""
 
 
+@dataclass(frozen=True)
+class Evaluated:
+    """What a task's runs reached: the contents of its report files, predictions by the name of their file."""
+
+    metrics: dict[str, float]
+    card: dict[str, Any]
+    pictures: dict[str, Any]
+    scores: pd.DataFrame
+    predictions: dict[str, str]
+
+
 def evaluate_task(params: Params, name: str, data: Path, runs: Path, destination: Path) -> None:
     """Evaluate the listed seeds of a task and write its report files, all or none.
 
@@ -64,14 +76,33 @@ def evaluate_task(params: Params, name: str, data: Path, runs: Path, destination
     Raises:
         UserError: a run is missing, or dev or test has no rows.
     """
+    loaded = [load_run(runs / f"seed-{seed}") for seed in params.seeds]
+    simple, untrained = (read_json(data / stage / f"{name}.json") for stage in ("baselines", "zero_shot"))
+    found = {}
+    for member in params.members(name):
+        own = [run.member(member.task) for run in loaded]
+        baseline = _baselines(simple[member.task], untrained[member.task])
+        found[member.task] = _evaluate(params, member, own, data, baseline, f"evaluate@{name}")
+    result = found[name] if name in found else _together(loaded[0].card, found)
+    with whole_folder(destination) as aside:
+        write_json(aside / "metrics.json", {"schema_version": SCHEMA_VERSION, **_rounded(result.metrics)})
+        write_json(aside / "card.json", {"schema_version": SCHEMA_VERSION, **result.card})
+        write_json(aside / "pictures.json", result.pictures)
+        histories = [pd.read_csv(runs / f"seed-{seed}" / "history.csv") for seed in params.seeds]
+        pd.concat(histories).to_csv(aside / "history.csv", index=False, lineterminator="\n")
+        result.scores.to_csv(aside / "scores.tsv", sep="\t", index=False, lineterminator="\n")
+        for file, text in result.predictions.items():
+            write_text(aside / "predictions" / file, text)
+
+
+def _evaluate(
+    params: Params, member: Member, runs: list[Run], data: Path, baseline: dict[str, Any], stage: str
+) -> Evaluated:
+    """Score the runs of one task."""
     start = time.perf_counter()
-    task, raw = tasks.get(name), data / "raw" / name
+    task, raw, graphs = tasks.get(member.task), data / "raw" / member.place, data / "graphs" / member.place
     dev, test = task.read(raw, "dev").rows, task.read(raw, "test").rows
-    scored = []
-    for seed in params.seeds:
-        run = load_run(runs / f"seed-{seed}")
-        scored.append(_score_run(run, params, dev, test, data / "graphs" / name))
-    baseline = _baselines(data, name)
+    scored = [_score_run(run, params, dev, test, graphs) for run in runs]
     if isinstance(task, Classification):
         metrics, per_seed, pictures, extra = _classified(task, scored, dev, test, params)
     else:
@@ -80,29 +111,45 @@ def evaluate_task(params: Params, name: str, data: Path, runs: Path, destination
         extra["verse"] |= baseline.pop("verse")
     pictures |= _adapters_own(scored[0])
     metrics |= {f"baseline_{key}": value for key, value in baseline.items() if _is_score(key)}
-    metrics |= adapters.get(scored[0].run.card["adapter"]).figures(data / "graphs" / name)
+    metrics |= adapters.get(scored[0].run.card["adapter"]).figures(graphs)
     metrics |= _costs(scored) | {"evaluate_seconds": (time.perf_counter() - start) / len(scored)}
-    with whole_folder(destination) as aside:
-        write_json(aside / "metrics.json", {"schema_version": SCHEMA_VERSION, **_rounded(metrics)})
-        write_json(aside / "card.json", _card(params, task, scored, per_seed, baseline, dev, test) | extra)
-        write_json(aside / "pictures.json", pictures)
-        histories = [pd.read_csv(runs / f"seed-{seed}" / "history.csv") for seed in params.seeds]
-        pd.concat(histories).to_csv(aside / "history.csv", index=False, lineterminator="\n")
-        table = pd.DataFrame(_rows(scored, dev, test), columns=COLUMNS, dtype=object)
-        table.to_csv(aside / "scores.tsv", sep="\t", index=False, lineterminator="\n")
-        (aside / "predictions").mkdir()
-        for item in scored:
-            for split, rows, predicted in (
-                ("dev", dev, item.dev_predictions),
-                ("test", test, item.test_predictions),
-            ):
-                file = aside / "predictions" / f"seed-{item.run.card['seed']}.{split}.csv"
-                write_text(file, _submission(task, rows, predicted))
+    card = _card(params, task, scored, per_seed, baseline, dev, test, stage) | extra
+    predictions = {
+        f"seed-{item.run.card['seed']}.{split}.csv": _submission(task, rows, predicted)
+        for item in scored
+        for split, rows, predicted in (("dev", dev, item.dev_predictions), ("test", test, item.test_predictions))
+    }
+    table = pd.DataFrame(_rows(scored, dev, test), columns=COLUMNS, dtype=object)
+    return Evaluated(metrics, card, pictures, table, predictions)
 
 
-def _baselines(data: Path, name: str) -> dict[str, Any]:
+def _together(run: dict[str, Any], found: dict[str, Evaluated]) -> Evaluated:
+    """Several tasks as one: few metrics, and for each member what a single task's files hold."""
+    metrics: dict[str, float] = {}
+    for name, member in found.items():
+        for key in HEADLINES:
+            for end in ("", "_low", "_high"):
+                if key + end in member.metrics:
+                    metrics[f"{name}_{key}{end}"] = member.metrics[key + end]
+    each = [member.metrics for member in found.values()]
+    metrics |= {key: each[0][key] for key in ("trainable_parameters", "head_parameters", *COSTS)}
+    metrics |= {key: sum(member[key] for member in each) for key in ("truncated", "evaluate_seconds")}
+    stalls = {member["stalled"] for member in each}
+    metrics |= {"stalled": 1 if 1 in stalls else min(stalls), "collapsed": max(m["collapsed"] for m in each)}
+    first = next(iter(found.values())).card
+    card = {key: first[key] for key in ("adapter", "seeds", "command", "created", "commit", "dirty")}
+    members = [{"card": member.card, "metrics": _rounded(member.metrics)} for member in found.values()]
+    return Evaluated(
+        metrics,
+        {"task": run["task"], "title": run["title"], **card, "members": members},
+        {name: member.pictures for name, member in found.items()},
+        pd.concat([member.scores.assign(task=name)[["task", *COLUMNS]] for name, member in found.items()]),
+        {f"{name}/{file}": text for name, member in found.items() for file, text in member.predictions.items()},
+    )
+
+
+def _baselines(simple: dict[str, Any], untrained: dict[str, Any]) -> dict[str, Any]:
     """What simple methods and the untrained base reach, as their stages left it."""
-    simple, untrained = (read_json(data / stage / f"{name}.json") for stage in ("baselines", "zero_shot"))
     merged = simple | untrained
     if "verse" in merged:
         merged["verse"] = simple["verse"] | untrained["verse"]
@@ -252,6 +299,7 @@ def _card(
     baseline: dict[str, Any],
     dev: list[Row],
     test: list[Row],
+    stage: str,
 ) -> dict[str, Any]:
     """Everything about the runs that is not a headline figure."""
     first = scored[0].run.card
@@ -262,12 +310,11 @@ def _card(
     decided = {key: value for key, value in first["decisive"].items() if key != "seed"}
     seconds = [item.run.card["training"]["train_seconds"] for item in scored]
     return {
-        "schema_version": SCHEMA_VERSION,
         "task": task.name,
         "title": task.title,
         "adapter": first["adapter"],
         "seeds": params.seeds,
-        "command": f"dvc repro evaluate@{task.name}",
+        "command": f"dvc repro {stage}",
         "created": pd.Timestamp.now("UTC").isoformat(timespec="seconds"),
         **provenance.commit(),
         "machine": first["machine"],

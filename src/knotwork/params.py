@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import yaml
 from pydantic import (
@@ -19,13 +19,16 @@ from pydantic import (
 from knotwork.errors import UserError
 
 ADAPTERS = ("head", "full", "lora", "kan", "graph")
-TASKS = ("sst", "cfimdb", "quora", "sonnet")
+SINGLE_TASKS = ("sst", "cfimdb", "quora", "sonnet")
+MULTITASK = "multitask"
+TASKS = (*SINGLE_TASKS, MULTITASK)
 
 Answer = Literal["score", "words"]
 Epochs = Annotated[int, Field(ge=0)]
 Rows = Annotated[int, Field(ge=1)] | None
 LearningRate = Annotated[float, Field(gt=0, le=1)]
 Part = Annotated[float, Field(gt=0, lt=1)]
+Weight = Annotated[float, Field(gt=0)]
 Rank = Annotated[int, Field(ge=1)] | None
 BlockNumbers = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
 Blocks = Literal["all"] | Annotated[int, Field(ge=1)] | BlockNumbers
@@ -45,6 +48,7 @@ class MaxRows(Group):
     cfimdb: Rows
     quora: Rows
     sonnet: Rows
+    multitask: Rows
 
 
 class Corpus(Group):
@@ -85,6 +89,7 @@ class Answers(Group):
     cfimdb: Answer
     quora: Answer
     sonnet: Literal["text"]
+    multitask: Literal["members"]
 
 
 class Adapter(Group):
@@ -182,6 +187,23 @@ class Graph(Adapter):
         return ("r", "graph_r")
 
 
+class LossWeights(Group):
+    """What a task's mean loss counts for in multitask."""
+
+    sst: Weight
+    cfimdb: Weight
+    quora: Weight
+    sonnet: Weight
+
+
+class Multitask(Group):
+    """One adapter for several tasks."""
+
+    members: list[Literal[SINGLE_TASKS]] = Field(min_length=1)
+    temperature: float = Field(ge=1)
+    loss_weights: LossWeights
+
+
 class EpochsByTask(Group):
     """Passes over the training rows per task."""
 
@@ -189,6 +211,7 @@ class EpochsByTask(Group):
     cfimdb: Epochs
     quora: Epochs
     sonnet: Epochs
+    multitask: Epochs
 
 
 class Batch(Group):
@@ -255,6 +278,20 @@ class Report(Group):
     examples: int = Field(ge=0)
 
 
+class Member(NamedTuple):
+    """A task that another one is made of; a single task is its own and only member.
+
+    Attributes:
+        task: its name.
+        place: its folder below ``data/raw``, ``data/parses`` and ``data/graphs``.
+        max_rows: training rows used; ``None`` is all of them.
+    """
+
+    task: str
+    place: Path
+    max_rows: int | None
+
+
 class Params(Group):
     """All of params.yaml."""
 
@@ -271,14 +308,15 @@ class Params(Group):
     lora: Lora
     kan: Kan
     graph: Graph
+    multitask: Multitask
     train: Train
     evaluate: Evaluate
     report: Report
 
     @model_validator(mode="after")
     def _no_repeats(self) -> "Params":
-        for key in ("seeds", "tasks"):
-            values = getattr(self, key)
+        lists = {"seeds": self.seeds, "tasks": self.tasks, "multitask.members": self.multitask.members}
+        for key, values in lists.items():
             if len(set(values)) != len(values):
                 raise ValueError(f"{key}: an entry stands twice; remove one")
         return self
@@ -302,6 +340,17 @@ class Params(Group):
     def chosen(self) -> Adapter:
         """The group of the chosen adapter."""
         return getattr(self, self.adapter)
+
+    def members(self, task: str) -> list[Member]:
+        """The tasks that a task is made of."""
+        limits = self.corpus.max_rows
+        if task != MULTITASK:
+            return [Member(task, Path(task), getattr(limits, task))]
+        found = []
+        for name in self.multitask.members:
+            given = [limit for limit in (getattr(limits, name), limits.multitask) if limit is not None]
+            found.append(Member(name, Path(task) / name, min(given, default=None)))
+        return found
 
     @property
     def uses_graphs(self) -> bool:

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from knotwork import adapters, models, tasks
 from knotwork.adapters.adapter import Complete
-from knotwork.answers import Answer, Text, answer_for
+from knotwork.answers import Answer, Text, answer_for, joint_answer
 from knotwork.corpora import Row
 from knotwork.corpora.normalise import normalise
 from knotwork.encoding import Example, encode
@@ -41,6 +41,7 @@ class Run:
     Attributes:
         card: the run's ``run.json``.
         task: its task.
+        answer: how the model is asked.
         model: base and adapter, in evaluation mode.
         tokenizer: the base's tokenizer.
     """
@@ -56,6 +57,16 @@ class Run:
     ) -> None:
         self.card, self.task, self.answer = card, task, answer
         self.model, self.tokenizer, self._complete = model, tokenizer, complete
+
+    def member(self, task: str | None = None) -> "Run":
+        """The run itself, whose only task is its own.
+
+        Raises:
+            UserError: another task is asked for.
+        """
+        if task not in (None, self.task.name):
+            raise UserError(f"{task}: this is a run of {self.task.name}, which has no members")
+        return self
 
     def predict(self, texts: Sequence[str | tuple[str, str]]) -> list[Prediction]:
         """Classify texts (pairs of texts for question pairs), normalised and prompted as in training.
@@ -136,7 +147,53 @@ class Run:
         return Row(str(number), texts, None)
 
 
-def load_run(folder: str | Path, seed: int | None = None) -> Run:
+class MultitaskRun:
+    """One adapter for several tasks (see :func:`load_run`).
+
+    Attributes:
+        card: the run's ``run.json``.
+        members: the run of each task; they share a model.
+        model: base and adapter, in evaluation mode.
+        tokenizer: the base's tokenizer.
+    """
+
+    def __init__(
+        self, card: dict[str, Any], members: dict[str, Run], model: nn.Module, tokenizer: PreTrainedTokenizerBase
+    ) -> None:
+        self.card, self.members, self.model, self.tokenizer = card, members, model, tokenizer
+
+    def member(self, task: str | None = None) -> Run:
+        """The run of one task.
+
+        Raises:
+            UserError: no task is given, or it is no member.
+        """
+        if task not in self.members:
+            problem = "name the task" if task is None else f"{task}: no member"
+            raise UserError(f"{problem}; this run has {', '.join(self.members)}")
+        return self.members[task]
+
+    def predict(self, texts: Sequence[str | tuple[str, str]], task: str) -> list[Prediction]:
+        """Classify texts for a task: see :meth:`Run.predict`."""
+        return self.member(task).predict(texts)
+
+    def generate(self, openings: Sequence[str], **settings: Any) -> list[str]:
+        """Go on from openings: see :meth:`Run.generate`."""
+        return self._text().generate(openings, **settings)
+
+    def logits(self, text: str | Sequence[int] | Tensor) -> Tensor:
+        """Teacher-forced logits of the next token: see :meth:`Run.logits`."""
+        return self._text().logits(text)
+
+    def _text(self) -> Run:
+        """The run of the task that is answered by a text."""
+        for run in self.members.values():
+            if isinstance(run.answer, Text):
+                return run
+        raise UserError(f"multitask: no member of this run writes texts; it has {', '.join(self.members)}")
+
+
+def load_run(folder: str | Path, seed: int | None = None) -> Run | MultitaskRun:
     """Load ``models/<task>`` (the lowest seed, or the one given) or ``models/<task>/seed-<n>``.
 
     Raises:
@@ -151,10 +208,14 @@ def load_run(folder: str | Path, seed: int | None = None) -> Run:
             f"{path}: trained on a base with hash {base['sha256'][:12]}, but {base['path']} now has {found[:12]}; "
             "restore that base or train again"
         )
-    task = tasks.get(card["task"])
     source = base_folder(base["path"], base["revision"])
     tokenizer = models.load_tokenizer(source)
-    answer = answer_for(task, card["answer"], tokenizer)
+    cards = {name: card | card["members"][name] for name in card["decisive"].get("multitask.members", [])}
+    if cards:
+        ways = {tasks.get(name): own["answer"] for name, own in cards.items()}
+        answer = joint_answer(ways, dict.fromkeys(cards, 1.0), tokenizer)
+    else:
+        answer = answer_for(tasks.get(card["task"]), card["answer"], tokenizer)
     fresh = models.fresh_base(source, answer, card["max_length"], card["seed"])
     adapter = adapters.get(card["adapter"])
     try:
@@ -166,7 +227,12 @@ def load_run(folder: str | Path, seed: int | None = None) -> Run:
         ) from error
     # Frozen: torch multiplies by a trainable matrix in another order, which shows in the last digit.
     model = model.to(models.device()).requires_grad_(False).eval()
-    return Run(card, task, answer, model, tokenizer, adapter.connect(model, tokenizer, task, card))
+    runs = {}
+    for name, own in (cards or {card["task"]: card}).items():
+        task = tasks.get(name)
+        complete = adapter.connect(model, tokenizer, task, own)
+        runs[name] = Run(own, task, answer.of(name), model, tokenizer, complete)
+    return MultitaskRun(card, runs, model, tokenizer) if cards else runs[card["task"]]
 
 
 def find_card(folder: Path, seed: int | None = None) -> dict[str, Any]:

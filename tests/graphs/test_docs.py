@@ -121,20 +121,20 @@ def params(parameters) -> Params:
 
 
 def test_used_rows(params, data):
-    rows = used_rows(params, tasks.get("sst"), data / "raw/sst")
+    rows = used_rows(params, *params.members("sst"), data / "raw/sst")
     whole = tasks.get("sst").read(data / "raw/sst", "train").rows
     assert rows["train"] == cap(whole, 10, params.corpus.seed)
     assert {split: len(found) for split, found in rows.items()} == {"train": 10, "dev": 12, "test": 6}
-    assert list(used_rows(params, tasks.get("sonnet"), data / "raw/sonnet")) == ["train", "dev"]
+    assert list(used_rows(params, *params.members("sonnet"), data / "raw/sonnet")) == ["train", "dev"]
 
 
 def test_a_task_whole_or_not_at_all(params, data, tmp_path, monkeypatch):
     folder = tmp_path / "parses/sst"
-    parse_task(params, "sst", data / "raw/sst", folder)
+    parse_task(params, *params.members("sst"), data / "raw/sst", folder)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert set(before) == {"train-0.spacy", "dev-0.spacy", "test-0.spacy", "parses.json"}
     monkeypatch.setattr(docs, "write_json", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
     with pytest.raises(UserError, match="No space left"):
-        parse_task(params, "sst", data / "raw/sst", folder)
+        parse_task(params, *params.members("sst"), data / "raw/sst", folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert [path.name for path in folder.parent.iterdir()] == ["sst"]

@@ -35,15 +35,15 @@ def made(data, parameters, tmp_path_factory):
     row = tasks.get("sonnet").read(raw / "sonnet", "dev").rows[0]
     (raw / "sonnet/dev.txt").write_text(f"{row.id}\n{row.texts[0]}\n", encoding="utf-8")
     for task in TASKS:
-        parse_task(params, task, raw / task, folder / "parses" / task)
-        pack_task(params, task, raw / task, folder / "parses" / task, folder / "graphs" / task)
+        parse_task(params, *params.members(task), raw / task, folder / "parses" / task)
+        pack_task(params, *params.members(task), raw / task, folder / "parses" / task, folder / "graphs" / task)
     return folder
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_every_prompt_has_its_graph(made, parameters, builder, tokenizer, task):
     """What training looks up is what a fresh builder makes of the same rows."""
-    rows = used_rows(parameters(FEW), tasks.get(task), made / "raw" / task)
+    rows = used_rows(parameters(FEW), *parameters(FEW).members(task), made / "raw" / task)
     splits = ["train", "dev"] if task == "sonnet" else ["train", "dev", "test"]
     assert sorted(path.stem for path in (made / "graphs" / task).iterdir()) == sorted(splits)
     for split in splits:
@@ -71,7 +71,7 @@ def test_other_edges_parse_nothing(made, parameters, tmp_path, monkeypatch, task
 
     monkeypatch.setattr(Parser, "parse", refuse)
     params = parameters(FEW | setting)
-    pack_task(params, task, made / "raw" / task, made / "parses" / task, tmp_path / "graphs")
+    pack_task(params, *params.members(task), made / "raw" / task, made / "parses" / task, tmp_path / "graphs")
     folders = (made / "graphs" / task, tmp_path / "graphs")
     before, after = (open_graphs(folder / "train.graph") for folder in folders)
     assert len(before) == len(after)
@@ -81,7 +81,7 @@ def test_other_edges_parse_nothing(made, parameters, tmp_path, monkeypatch, task
 def test_stale_parses(made, parameters, tmp_path):
     params = parameters(FEW | {"corpus.max_rows.sst": 5})
     with pytest.raises(UserError, match="parses of other texts than the train rows"):
-        pack_task(params, "sst", made / "raw/sst", made / "parses/sst", tmp_path / "graphs")
+        pack_task(params, *params.members("sst"), made / "raw/sst", made / "parses/sst", tmp_path / "graphs")
     assert not (tmp_path / "graphs").exists()
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from knotwork.params import ADAPTERS, TASKS, load_params
+from knotwork.members import member_settings
+from knotwork.params import ADAPTERS, MULTITASK, TASKS, load_params
 from knotwork.training.run import decisive
 
 REPOSITORY = Path(__file__).parents[2]
@@ -21,6 +22,8 @@ DYNAMIC = {
 }
 # Told by the hashes of data/identity/, which every stage that needs them depends on.
 IDENTIFIED = {"corpus.manifest", "corpus.mirror", "base.path", "base.revision", "graphs.parser"}
+# Told by data/identity/tasks/multitask/.
+MEMBERS_OWN = ("multitask.members", "multitask.temperature", "multitask.loss_weights.")
 # Decides when a checkpoint is written, and no weight.
 CADENCE = {"train.checkpoint_steps"}
 
@@ -159,7 +162,8 @@ def test_every_parameter_is_read():
     listed = {
         leaf for stage in STAGES for task in TASKS for adapter in ADAPTERS for leaf in read_by(stage, task, adapter)
     }
-    assert sorted(PARAMETERS - listed - interpolated - IDENTIFIED - CADENCE) == []
+    unread = PARAMETERS - listed - interpolated - IDENTIFIED - CADENCE
+    assert sorted(key for key in unread if not key.startswith(MEMBERS_OWN)) == []
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
@@ -169,4 +173,34 @@ def test_training_depends_on_what_decides_it(task, adapter):
     params = load_params(REPOSITORY / "params.yaml").model_copy(update={"adapter": adapter})
     decided = set(decisive(params, task, 1, {"sha256": ""}, {}, {})) & PARAMETERS
     # The card also says which manifest the files came from.
-    assert read_by("train", task, adapter) == decided | {"corpus.manifest"}
+    assert read_by("train", task, adapter) | told(params, "train", task) == decided | {"corpus.manifest"}
+
+
+def told(params, stage, task):
+    """The parameters in the files about a task's members that a stage depends on."""
+    place = f"data/identity/tasks/{task}/"
+    files = {filled(dep, task, "").removeprefix(place) for dep in STAGES[stage]["deps"]}
+    settings = member_settings(params, task)
+    return {key for name in settings if f"{name}.json" in files for key in settings[name]} - {"code"}
+
+
+@pytest.mark.parametrize("stage", [stage for stage in TRACKED if "tasks/${item.task}" in str(STAGES[stage])])
+def test_members_reach_every_stage_that_reads_them(stage):
+    """What a single task's stage depends on of its own, multitask's depends on of every member."""
+    params = load_params(REPOSITORY / "params.yaml")
+    files = {Path(filled(dep, MULTITASK, "")).name for dep in STAGES[stage]["deps"]}
+    reads_rows = "src/knotwork/tasks/${item.task}.py" in STAGES[stage]["deps"]
+    assert ("rows.json" in files) == reads_rows
+    of_member = {key for key in read_by(stage, "sst", "lora") if key.endswith(".sst")}
+    own = {f"{group}.multitask" for group in ("train.epochs",)}
+    missing = of_member - told(params, stage, MULTITASK) - {key.replace("multitask", "sst") for key in own}
+    assert not missing
+
+
+def test_a_members_prompt_and_limit_are_told():
+    params = load_params(REPOSITORY / "params.yaml")
+    settings = member_settings(params, MULTITASK)["rows"]
+    assert settings["code"].keys() == set(params.multitask.members)
+    assert {f"corpus.max_rows.{name}" for name in params.multitask.members} <= settings.keys()
+    # Nothing of a single task, whose own settings stand in dvc.yaml.
+    assert not any(member_settings(params, "sst").values())

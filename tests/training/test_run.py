@@ -17,7 +17,7 @@ from knotwork.encoding import encode
 from knotwork.errors import UserError
 from knotwork.files import read_json
 from knotwork.tasks import get
-from knotwork.training import run
+from knotwork.training import outcome, run
 from knotwork.training.estimate import bytes_needed, check_memory, seconds_needed
 from knotwork.training.trainer import KnotTrainer
 
@@ -56,7 +56,7 @@ def test_run_folder(train, adapter):
     card = train(adapter=adapter)
     assert {path.name for path in MODEL.iterdir()} - {"generation_config.json"} == FILES | WEIGHTS[adapter]
     history = pd.read_csv(MODEL / "history.csv")
-    assert list(history.columns) == run.HISTORY
+    assert list(history.columns) == outcome.HISTORY
     assert history["epoch"].tolist() == [1, 2]
     assert history["step"].tolist() == [9, 18]
     assert history.notna().all(axis=None)
@@ -187,7 +187,7 @@ def test_nothing_to_train(train, task, overrides):
     assert card["training"]["steps"] == 0
     assert card["training"]["best_epoch"] is None
     assert pd.read_csv(MODEL / "history.csv").empty
-    assert list(pd.read_csv(MODEL / "history.csv").columns) == run.HISTORY
+    assert list(pd.read_csv(MODEL / "history.csv").columns) == outcome.HISTORY
 
 
 def test_faithful_run_is_marked(train):

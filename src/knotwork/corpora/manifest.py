@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 
 from knotwork.errors import UserError, run_main
 from knotwork.files import git_blob_id, sha256, write_text
-from knotwork.params import TASKS, UniqueKeys
+from knotwork.params import SINGLE_TASKS, UniqueKeys
 
 SPLITS = ("train", "dev", "test")
 BUILT_IN = Path(__file__).parent / "manifests"
@@ -88,7 +88,7 @@ class Manifest(_Strict):
 
     name: str = Field(min_length=1)
     hint: str | None = None
-    tasks: dict[Literal[TASKS], Splits] = Field(min_length=1)
+    tasks: dict[Literal[SINGLE_TASKS], Splits] = Field(min_length=1)
     _root: Path = PrivateAttr(default=Path())
 
     def files(self, task: str) -> dict[str, File]:

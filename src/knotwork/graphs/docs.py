@@ -16,8 +16,8 @@ from knotwork.errors import UserError
 from knotwork.files import digest, read_json, whole_folder, write_json
 from knotwork.graphs.parse import ATTRIBUTES, Parser, Words, open_parser, prefixes
 from knotwork.identity import parser_identity
-from knotwork.params import Params
-from knotwork.tasks.task import Classification, Task
+from knotwork.params import Member, Params
+from knotwork.tasks.task import Classification
 
 SCHEMA_VERSION = 1
 INDEX = "parses.json"
@@ -27,20 +27,20 @@ SHARD_DOCS = 8192  # documents in a file: what is held in memory at once
 WORDS_PER_PROCESS = 300_000  # fewer words are parsed before a further process is ready
 
 
-def used_rows(params: Params, task: Task, raw: Path) -> dict[str, list[Row]]:
+def used_rows(params: Params, member: Member, raw: Path) -> dict[str, list[Row]]:
     """The rows whose graphs will be wanted, by split; openings of sonnets are followed when they are continued."""
+    task = tasks.get(member.task)
     splits = ("train", "dev", "test") if isinstance(task, Classification) else ("train", "dev")
     rows = {split: task.read(raw, split).rows for split in splits}
-    limit = getattr(params.corpus.max_rows, task.name)
-    return rows | {"train": cap(rows["train"], limit, params.corpus.seed)}
+    return rows | {"train": cap(rows["train"], member.max_rows, params.corpus.seed)}
 
 
-def parse_task(params: Params, name: str, raw: Path, folder: Path) -> None:
+def parse_task(params: Params, member: Member, raw: Path, folder: Path) -> None:
     """Parse the used rows of a task in ``raw`` into ``folder``, whole or not at all."""
-    task = tasks.get(name)
+    task = tasks.get(member.task)
     identity = parser_identity(params.graphs.parser)
     parser = Parser(open_parser(params.graphs.parser))
-    rows = used_rows(params, task, raw)
+    rows = used_rows(params, member, raw)
     with whole_folder(folder) as aside:
         write_parses(aside, parser, rows, isinstance(task, Classification), identity)
 

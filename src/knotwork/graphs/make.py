@@ -15,15 +15,15 @@ from knotwork.graphs.pack import write_graphs
 from knotwork.graphs.parse import open_parser
 from knotwork.graphs.tokens import open_tokenizer
 from knotwork.identity import base_folder, parser_identity
-from knotwork.params import Params
+from knotwork.params import Member, Params
 
 
-def pack_task(params: Params, name: str, raw: Path, parses: Path, folder: Path) -> None:
+def pack_task(params: Params, member: Member, raw: Path, parses: Path, folder: Path) -> None:
     """Pack the graphs of a task's used rows into ``folder``, ``<split>.graph`` each, whole or not at all.
 
     Args:
         params: the parameters.
-        name: the task.
+        member: the task.
         raw: its corpus files.
         parses: what :func:`knotwork.graphs.docs.parse_task` has made of them.
         folder: where the graphs go.
@@ -31,7 +31,7 @@ def pack_task(params: Params, name: str, raw: Path, parses: Path, folder: Path) 
     Raises:
         UserError: the parses are stale, or the parser or the tokenizer cannot be used.
     """
-    task = tasks.get(name)
+    task = tasks.get(member.task)
     tokenizer = open_tokenizer(base_folder(params.base.path, params.base.revision))
     nlp = open_parser(params.graphs.parser)
     builder = GraphBuilder(nlp, tokenizer, task, params.graphs.edges, params.graphs.control, params.corpus.seed)
@@ -45,8 +45,13 @@ def pack_task(params: Params, name: str, raw: Path, parses: Path, folder: Path) 
                 bar.update(len(here))
 
     corpus = {file.stem: sha256(file) for file in sorted(raw.iterdir())}
-    made = {**builder.fingerprint, "task": name, "base": params.base.path, "max_length": params.base.max_length}
+    made = {
+        **builder.fingerprint,
+        "task": task.name,
+        "base": params.base.path,
+        "max_length": params.base.max_length,
+    }
     with whole_folder(folder) as aside:
-        for split, rows in used_rows(params, task, raw).items():
+        for split, rows in used_rows(params, member, raw).items():
             header = made | {"split": split, "corpus": corpus[split]}
             write_graphs(aside / f"{split}.graph", graphs(split, rows), header)

@@ -8,7 +8,7 @@ from knotwork.report import attention, data, figures, provenance, splines, summa
 from knotwork.report.elements import Block, Code, Definitions, Page, Prose, Section, Sonnets
 from knotwork.report.names import enumerate_names, sentence_case
 from knotwork.report.page import render
-from knotwork.report.read import TaskResult, Timing, read_task, read_timings
+from knotwork.report.read import TaskResult, Timing, read_results, read_timings
 
 
 def build(reports: Path, timings: Path, tasks: list[str], destination: Path, examples: int = 6) -> None:
@@ -24,7 +24,7 @@ def build(reports: Path, timings: Path, tasks: list[str], destination: Path, exa
     Raises:
         UserError: no task has results, or a file is missing, broken or of another schema version.
     """
-    results = [read_task(reports / task) for task in tasks if (reports / task).is_dir()]
+    results = [result for task in tasks if (reports / task).is_dir() for result in read_results(reports / task)]
     if not results:
         raise UserError(f"{reports}: no results of {enumerate_names(tasks)}; run `dvc repro` first")
     seeds = {seed for result in results for seed in result.card.seeds}
@@ -68,7 +68,7 @@ def run_page(
         notice=summary.notice(results),
         sections=[
             Section("results", "Results", scores),
-            *(Section(f"task-{result.task}", result.title, _task_blocks(result, examples)) for result in results),
+            *(Section(f"task-{result.key}", result.title, _task_blocks(result, examples)) for result in results),
             Section("failures", "Failure signatures", [tables.failures(results)]),
             Section("cost", "Cost", cost),
             Section("parameters", "Parameters", list(tables.parameters(results))),
@@ -105,9 +105,9 @@ def _task_blocks(result: TaskResult, examples: int) -> list[Block]:
     blocks.append(tables.seeds(result))
     own = result.pictures.adapter
     if own and own.splines:
-        blocks += splines.figures(result.task, result.name, own.splines)
+        blocks += splines.figures(result.key, result.name, own.splines)
     if own and own.attention:
-        blocks += attention.figures(result.task, result.name, own.attention)
+        blocks += attention.figures(result.key, result.name, own.attention)
     if not result.is_classification and examples:
         blocks.append(_sonnets(result, examples))
     return blocks
@@ -129,7 +129,7 @@ def _provenance(results: list[TaskResult], folder: str) -> list[Block]:
     facts = {
         name: tables.shared(results, lambda result, of=of: of(result.card)) for name, of in provenance.FACTS.items()
     }
-    made = provenance.commands([(result.task, result.card) for result in results])
+    made = provenance.commands([(result.key, result.card) for result in results])
     signed = [("chrF signature", [result.card.chrf_signature]) for result in results if result.card.chrf_signature]
     return [
         Code(f"{made}\n\n# this page, from the files of those runs\ndvc repro report"),

@@ -20,7 +20,7 @@ Keys = dict[str, str]
 def frames(results: Iterable[TaskResult]) -> dict[str, pd.DataFrame]:
     """The data of one run's figures by file name."""
     results = list(results)
-    keyed = [({"task": result.task}, result) for result in results]
+    keyed = [({"task": result.key}, result) for result in results]
     scores = [keys | row for keys, result in keyed for row in _scores(result)]
     return {SCORES: pd.DataFrame(scores), **pictured(keyed)}
 

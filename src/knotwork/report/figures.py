@@ -28,7 +28,7 @@ def results(classification: list[TaskResult], sonnets: list[TaskResult], adapter
         rows = [_accuracy_row(result) for result in classification]
         pictures.append(forest.draw("accuracy", "Accuracy on dev, %", rows, adapter, limits=(0, 100)))
     for result in sonnets:
-        pictures.append(forest.draw(f"chrf-{result.task}", "chrF on dev", _chrf_rows(result), adapter))
+        pictures.append(forest.draw(f"chrf-{result.key}", "chrF on dev", _chrf_rows(result), adapter))
     return Figure(
         f"Scores with their {formats.CONFIDENCE} intervals, and below each the marks to hold against it. A "
         "mark within the span of the interval is not told apart from the score, one to its left is beaten, "
@@ -71,14 +71,14 @@ def curves(result: TaskResult) -> Figure:
     where = "dev" if result.selected_on_dev else "the selection rows"
     metric, scale = ("Accuracy", 100) if result.is_classification else ("Perplexity", 1)
     losses = _curve_picture(
-        f"{result.task}-loss",
+        f"{result.key}-loss",
         "Loss, nats",
         result.history,
         {"train_loss": ("train", svg.BLUE, "-"), "selection_loss": ("selection", svg.VERMILION, "--")},
         f"{result.name}: loss by epoch",
     )
     choice = _curve_picture(
-        f"{result.task}-metric",
+        f"{result.key}-metric",
         f"{metric} on {where}" + (", %" if result.is_classification else ""),
         result.history.assign(selection_metric=scale * result.history["selection_metric"]),
         {"selection_metric": ("", svg.VERMILION, "--")},
@@ -155,8 +155,8 @@ def predictions(result: TaskResult) -> Figure:
         "confidence; dots below the diagonal are too sure of themselves, and the bars show how many answers "
         f"had that confidence. {_confidence(result.pictures.reliability)}",
         [
-            _confusion(result.task, result.name, result.pictures),
-            _reliability(result.task, result.name, result.pictures.reliability, result.metrics.ece),
+            _confusion(result.key, result.name, result.pictures),
+            _reliability(result.key, result.name, result.pictures.reliability, result.metrics.ece),
         ],
         (data.CONFUSION, data.CALIBRATION),
     )

@@ -7,7 +7,13 @@ ADAPTERS = {
     "kan": "KAN-LoRA",
     "graph": "Graph-LoRA",
 }
-TASKS = {"sst": "SST", "cfimdb": "CFIMDB", "quora": "Quora", "sonnet": "the sonnets"}
+TASKS = {
+    "sst": "SST",
+    "cfimdb": "CFIMDB",
+    "quora": "Quora",
+    "sonnet": "the sonnets",
+    "multitask": "all tasks together",
+}
 
 
 def sentence_case(text: str) -> str:

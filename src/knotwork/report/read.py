@@ -11,11 +11,13 @@ from pydantic import Field, ValidationError
 
 from knotwork.errors import UserError
 from knotwork.files import read_json
+from knotwork.params import MULTITASK
 from knotwork.report.names import ADAPTERS, TASKS
 from knotwork.report.records import (
     Card,
     ClassificationMetrics,
     ClassificationPictures,
+    MultitaskCard,
     Record,
     SonnetMetrics,
     SonnetPictures,
@@ -28,12 +30,13 @@ REMEDY = "delete the file and run `dvc repro` to write it anew"
 
 @dataclass(frozen=True)
 class TaskResult:
-    """Everything the report says about one task."""
+    """Everything the report says about one task; ``member``: as a member of multitask."""
 
     metrics: ClassificationMetrics | SonnetMetrics
     card: Card
     history: pd.DataFrame
     pictures: ClassificationPictures | SonnetPictures
+    member: bool = False
 
     @property
     def task(self) -> str:
@@ -41,14 +44,23 @@ class TaskResult:
         return self.card.task
 
     @property
+    def key(self) -> str:
+        """What tells it from all other results of a run."""
+        return f"{MULTITASK}-{self.task}" if self.member else self.task
+
+    @property
     def name(self) -> str:
         """The task's name in a sentence."""
-        return TASKS.get(self.task, self.card.title or self.task)
+        return TASKS.get(self.task, self.card.title or self.task) + self._within
 
     @property
     def title(self) -> str:
         """The task's name in a heading."""
-        return self.card.title or self.name
+        return self.card.title + self._within if self.card.title else self.name
+
+    @property
+    def _within(self) -> str:
+        return f" ({MULTITASK})" if self.member else ""
 
     @property
     def adapter(self) -> str:
@@ -68,30 +80,72 @@ class TaskResult:
         return self.card.selection == "dev"
 
 
+def read_results(folder: Path) -> list[TaskResult]:
+    """Read the results of a task, or of each member of multitask.
+
+    Raises:
+        UserError: a file is missing, broken, or of another schema version.
+    """
+    if folder.name != MULTITASK:
+        return [read_task(folder)]
+    _read_object(folder / "metrics.json", versioned=True)
+    card = folder / "card.json"
+    members = _check(card, MultitaskCard, _read_object(card, versioned=True)).members
+    pictures, curves = _read_object(folder / "pictures.json"), folder / "history.csv"
+    results = []
+    for member in members:
+        name = str(member.card.get("task"))
+        own = {f"{name}_{column}": column for column in HISTORY_COLUMNS[3:]}
+        history = read_columns(curves, own).drop(columns=list(own.values())).rename(columns=own)
+        if history["train_loss"].isna().all():
+            history = history.iloc[:0]  # nothing of the adapter serves it
+        shown = pictures.get(name, {})
+        results.append(_result(folder, member.metrics, member.card, history, shown, member=True))
+    return results
+
+
 def read_task(folder: Path) -> TaskResult:
     """Read one task's results.
 
     Raises:
         UserError: a file is missing, broken, or of another schema version.
     """
-    metrics_path = folder / "metrics.json"
-    metrics = _read_object(metrics_path, versioned=True)
+    metrics = _read_object(folder / "metrics.json", versioned=True)
+    card = _read_object(folder / "card.json", versioned=True)
+    if card.get("task", folder.name) != folder.name:
+        raise UserError(
+            f"{folder / 'card.json'}: is the card of task {card['task']!r}, not {folder.name!r}; {REMEDY}"
+        )
+    return _result(
+        folder, metrics, card, read_history(folder / "history.csv"), _read_object(folder / "pictures.json")
+    )
+
+
+def _result(
+    folder: Path,
+    metrics: dict[str, Any],
+    card: dict[str, Any],
+    history: pd.DataFrame,
+    pictures: dict[str, Any],
+    member: bool = False,
+) -> TaskResult:
+    """A task's results, each checked as what its file holds.
+
+    Raises:
+        UserError: one of them is broken.
+    """
     if "accuracy" in metrics:
         kinds = ClassificationMetrics, ClassificationPictures
     elif "chrf_whole" in metrics:
         kinds = SonnetMetrics, SonnetPictures
     else:
-        raise UserError(f"{metrics_path}: holds neither `accuracy` nor `chrf_whole`; {REMEDY}")
-    card_path = folder / "card.json"
-    card = _check(card_path, Card, _read_object(card_path, versioned=True))
-    if card.task != folder.name:
-        raise UserError(f"{card_path}: is the card of task {card.task!r}, not {folder.name!r}; {REMEDY}")
-    pictures_path = folder / "pictures.json"
+        raise UserError(f"{folder / 'metrics.json'}: holds neither `accuracy` nor `chrf_whole`; {REMEDY}")
     return TaskResult(
-        metrics=_check(metrics_path, kinds[0], metrics),
-        card=card,
-        history=read_history(folder / "history.csv"),
-        pictures=_check(pictures_path, kinds[1], _read_object(pictures_path)),
+        metrics=_check(folder / "metrics.json", kinds[0], metrics),
+        card=_check(folder / "card.json", Card, card),
+        history=history,
+        pictures=_check(folder / "pictures.json", kinds[1], pictures),
+        member=member,
     )
 
 

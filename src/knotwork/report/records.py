@@ -179,6 +179,19 @@ class Card(Record):
         return self.parameters.get("evaluate.generation.best_of", 1) if self.chrf_signature else 1
 
 
+class MemberResult(Record):
+    """What the card and the metrics of a task alone hold, of a member of multitask."""
+
+    card: dict[str, Any]
+    metrics: dict[str, Any]
+
+
+class MultitaskCard(Record):
+    """How multitask's results came about, member by member."""
+
+    members: list[MemberResult] = Field(min_length=1)
+
+
 class ReliabilityBin(Record):
     """Predictions whose confidence lies between ``low`` and ``high``; means are None in an empty bin."""
 

@@ -1,5 +1,6 @@
 """Sentences drawn from the results: what was reached, and what it is worth."""
 
+from knotwork.params import MULTITASK
 from knotwork.report import formats, paper
 from knotwork.report.elements import Notice
 from knotwork.report.names import TASKS, enumerate_names, sentence_case
@@ -206,5 +207,5 @@ def notice(results: list[TaskResult]) -> Notice | None:
 
 def not_run(results: list[TaskResult], tasks: list[str]) -> list[str]:
     """Names of the tasks that were asked for, or that the paper has, and that have no results."""
-    have = {result.task for result in results}
+    have = {name for result in results for name in (result.task, MULTITASK if result.member else result.task)}
     return [TASKS.get(task, task) for task in dict.fromkeys([*tasks, *paper.PAPER]) if task not in have]

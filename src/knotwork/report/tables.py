@@ -344,7 +344,7 @@ def parameters(results: list[TaskResult]) -> list[Definitions]:
 
 def shared(results: list[TaskResult], value: Callable[[TaskResult], str]) -> list[str]:
     """The one value that all tasks share, or a line per value that names its tasks."""
-    return per_value([(result.task, value(result)) for result in results])
+    return per_value([(result.key, value(result)) for result in results])
 
 
 def per_value(named: Iterable[tuple[str, str]]) -> list[str]:

@@ -27,9 +27,17 @@ def keep(reports: Path, destination: Path, origin: dict[str, Any]) -> None:
     scores["gold"] = scores["gold"].map(without_text)
     with whole_folder(destination) as aside:
         shutil.copytree(reports, aside, dirs_exist_ok=True)
-        write_json(aside / "card.json", card | origin)
-        write_json(aside / "pictures.json", without_texts(pictures))
+        write_json(aside / "card.json", with_origin(card, origin))
+        several = "members" in card  # those of multitask, each with its own pictures
+        shown = {name: without_texts(own) for name, own in pictures.items()} if several else without_texts(pictures)
+        write_json(aside / "pictures.json", shown)
         scores.to_csv(aside / "scores.tsv", sep="\t", index=False, lineterminator="\n")
+
+
+def with_origin(card: dict[str, Any], origin: dict[str, Any]) -> dict[str, Any]:
+    """A card that says where it comes from, as do those of multitask's members in it."""
+    members = [member | {"card": member["card"] | origin} for member in card.get("members", [])]
+    return card | origin | ({"members": members} if members else {})
 
 
 def without_text(gold: str) -> str:

@@ -9,7 +9,7 @@ from knotwork.compare import SONNETS, Output, write_comparison
 from knotwork.files import write_text
 from knotwork.report.elements import Prose, Section
 from knotwork.report.names import enumerate_names
-from knotwork.report.read import read_task
+from knotwork.report.read import read_results
 from knotwork.report.svg import standalone
 from knotwork.study.declaration import Cell
 from knotwork.study.figures import Drawing, Result
@@ -44,7 +44,10 @@ def write_pages(
         write_text(folder / "README.md", text + "\n")
         return
     results = [
-        (cell, read_task(kept / cell.name)) for cell, _ in states if (kept / cell.name / "card.json").is_file()
+        (cell, result)
+        for cell, _ in states
+        if (kept / cell.name / "card.json").is_file()
+        for result in read_results(kept / cell.name)
     ]
     drawn = [drawing(results) for drawing in draw]
     more = [

@@ -16,7 +16,7 @@ from transformers.trainer_callback import ExportableState
 from knotwork.answers import IGNORED, Answer, losses
 from knotwork.encoding import Example
 from knotwork.errors import UserError
-from knotwork.training.batches import EpochLoader, LengthBatches
+from knotwork.training.batches import EpochBatches, EpochLoader
 from knotwork.training.checkpoints import writing
 
 WEIGHTS = "trainable.safetensors"
@@ -42,25 +42,31 @@ class Meter(TrainerCallback, ExportableState):
 
     Attributes:
         seconds: spent in optimiser steps since the beginning of the run, selection and checkpoints left out.
-        loss: sum of the losses of the epoch's steps.
-        steps: optimiser steps of the epoch so far.
+        losses: by task, the sum of the losses of the epoch's steps.
+        steps: by task, the optimiser steps of the epoch so far.
     """
 
     def __init__(self) -> None:
-        self.seconds, self.loss, self.steps = 0.0, 0.0, 0
+        self.seconds = 0.0
+        self.losses: dict[str, float] = {}
+        self.steps: dict[str, int] = {}
         self.since = 0.0
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        kept = {"seconds": self.seconds, "loss": self.loss, "steps": self.steps}
+        kept = {"seconds": self.seconds, "losses": self.losses, "steps": self.steps}
         return {"args": {}, "attributes": kept}
+
+    def add(self, task: str, loss: float, first: bool) -> None:
+        """Take a micro-batch's part of a step's loss in; ``first``: of its step."""
+        self.losses[task] = self.losses.get(task, 0.0) + loss
+        self.steps[task] = self.steps.get(task, 0) + first
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Start counting."""
         self.since = time.perf_counter()
-        self.steps += 1
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -80,7 +86,7 @@ class KnotTrainer(Trainer):
         args: the Trainer's arguments.
         answer: how batches are made and logits read.
         examples: training examples.
-        batch_size: examples per batch over all processes.
+        sampler: gives the batches of a process, from its rank and the number of processes.
         select: gives the loss and the metric of the selection split, with other figures worth keeping.
         penalty: gives what the adapter adds to the loss of a step, if anything.
         callbacks: the Trainer's callbacks.
@@ -92,7 +98,7 @@ class KnotTrainer(Trainer):
         args: TrainingArguments,
         answer: Answer,
         examples: Sequence[Example],
-        batch_size: int,
+        sampler: Callable[[int, int], EpochBatches],
         select: Callable[[nn.Module], dict[str, float]],
         penalty: Callable[[nn.Module], Tensor | None],
         callbacks: list[TrainerCallback],
@@ -105,7 +111,7 @@ class KnotTrainer(Trainer):
             data_collator=answer.collate,
             callbacks=[Meter(), *callbacks],
         )
-        self.answer, self.batch_size, self.select, self.penalty = answer, batch_size, select, penalty
+        self.answer, self.sampler, self.select, self.penalty = answer, sampler, select, penalty
         self.lengths = [len(example.ids) for example in examples]
         self.micro_step = 0
         # compute_loss divides by the number of predictions of the whole accumulated batch.
@@ -116,10 +122,9 @@ class KnotTrainer(Trainer):
         """The meter in use: resuming replaces the one that was given."""
         return next(callback for callback in self.callback_handler.callbacks if isinstance(callback, Meter))
 
-    def batches(self) -> LengthBatches:
+    def batches(self) -> EpochBatches:
         """The batch sampler of this process."""
-        args = self.args
-        return LengthBatches(self.lengths, self.batch_size, args.seed, args.process_index, args.world_size)
+        return self.sampler(self.args.process_index, self.args.world_size)
 
     def get_train_dataloader(self) -> EpochLoader:
         """Batches of this process; not prepared by Accelerate, since the sampler already shares them out."""
@@ -152,17 +157,17 @@ class KnotTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
-        """Mean cross-entropy over the predictions of the whole step, in nats.
+        """Mean cross-entropy over the predictions of the whole step, in nats, times its task's weight.
 
         Raises:
             UserError: the loss is not finite.
         """
-        labels = inputs.pop("labels")
+        labels, task = inputs.pop("labels"), self.answer.task(inputs)
         loss = losses(self.answer.logits(model, inputs), labels).sum() / num_items_in_batch
         self._check_finite(loss.item(), "training")
-        self.meter.loss += loss.item()
+        self.meter.add(task, loss.item(), first=self.micro_step == 1)
         # Distributed training averages gradients over processes; the loss is a sum over them.
-        loss = loss * self.args.world_size
+        loss = loss * self.answer.weight(task) * self.args.world_size
         penalty = self.penalty(self.model)
         return loss if penalty is None else loss + penalty / self.current_gradient_accumulation_steps
 
@@ -173,17 +178,17 @@ class KnotTrainer(Trainer):
             UserError: the selection loss is not finite: the epoch's last step has broken the weights.
         """
         meter = self.meter
-        loss = self.accelerator.gather(torch.tensor([meter.loss], device=self.args.device)).sum().item()
         before = next((e["eval_seconds"] for e in reversed(self.state.log_history)), 0.0)
+        tokens = self.batches().tokens(round(self.state.epoch) - 1)
         figures = {
-            "train_loss": loss / max(meter.steps, 1),
+            **self._train_losses(),
             "learning_rate": self._get_learning_rate(),
             "seconds": meter.seconds,
-            "tokens_per_second": sum(self.lengths) / max(meter.seconds - before, 1e-9),
+            "tokens_per_second": tokens / max(meter.seconds - before, 1e-9),
             **self.select(self.model),
         }
         self._check_finite(figures["loss"], "selection")
-        meter.loss, meter.steps = 0.0, 0
+        meter.losses, meter.steps = {}, {}
         metrics = {f"eval_{key}": value for key, value in figures.items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
@@ -195,6 +200,16 @@ class KnotTrainer(Trainer):
                 f"{which} loss is {loss} at step {self.state.global_step + (which == 'training')}; "
                 "lower the adapter's learning_rate or set train.optimizer.max_grad_norm"
             )
+
+    def _train_losses(self) -> dict[str, float]:
+        """Mean loss of the epoch's steps; of several tasks their weighted mean, and each one's own."""
+        meter = self.meter
+        tasks = sorted(meter.steps)
+        sums = torch.tensor([[meter.losses[task] for task in tasks]], device=self.args.device)
+        sums = dict(zip(tasks, self.accelerator.gather(sums).sum(0).tolist(), strict=True))
+        total = sum(self.answer.weight(task) * loss for task, loss in sums.items())
+        own = {f"{task}_train_loss": loss / meter.steps[task] for task, loss in sums.items() if task}
+        return {"train_loss": total / max(sum(meter.steps.values()), 1), **own}
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         with writing(Path(self.args.output_dir)):

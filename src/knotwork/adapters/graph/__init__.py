@@ -13,7 +13,7 @@ from knotwork.adapters.graph.budget import ranks_for
 from knotwork.adapters.graph.config import GraphLoraConfig
 from knotwork.adapters.peft_adapter import PeftAdapter, train_everything
 from knotwork.adapters.targets import find_targets
-from knotwork.answers import Answer, Text
+from knotwork.answers import Answer
 from knotwork.encoding import Example
 from knotwork.errors import UserError
 from knotwork.graphs.pack import PackedGraphs, open_graphs
@@ -73,7 +73,7 @@ class GraphAdapter(PeftAdapter):
         """A faithful run uses no parse."""
         if not settings.faithful:
             return ""
-        return FAITHFUL + (CUT if isinstance(answer, Text) else "")
+        return FAITHFUL + (CUT if answer.causal else "")
 
     def attach(self, examples: Sequence[Example], folder: Path, made: Graphs | None = None) -> list[Example]:
         """Examples with their packed graphs, whichever split they are of.
@@ -155,9 +155,7 @@ def _faithful(
         )
     if model.config.hidden_size % settings.heads:
         raise UserError(f"graph.heads: {settings.heads} do not divide the base's width {model.config.hidden_size}")
-    config = GraphLoraConfig(
-        r=settings.r, graph_r=settings.graph_r, faithful=True, causal=isinstance(answer, Text), **shared
-    )
+    config = GraphLoraConfig(r=settings.r, graph_r=settings.graph_r, faithful=True, causal=answer.causal, **shared)
     return train_everything(get_peft_model(model, config))
 
 

@@ -65,8 +65,8 @@ class Scores:
         return replace(self, gold=[texts.get(gold, gold) for gold in self.gold])
 
 
-def read_scores(path: Path) -> Scores:
-    """Read the dev rows of ``scores.tsv``.
+def read_scores(path: Path, member: str | None = None) -> Scores:
+    """Read the dev rows of ``scores.tsv``; of multitask those of one ``member``.
 
     Raises:
         UserError: the file is missing or broken, holds no dev rows, or its seeds have different examples.
@@ -74,6 +74,8 @@ def read_scores(path: Path) -> Scores:
     if not path.is_file():
         raise UserError(f"{path}: not found; a run without predictions cannot be compared, run `dvc repro` first")
     table = read_columns(path, COLUMNS, sep="\t", dtype=str, keep_default_na=False)
+    if member is not None:
+        table = table[table["task"] == member]
     dev = table[table["split"] == "dev"]
     if dev.empty:
         raise UserError(f"{path}: holds no dev rows, so there is nothing to compare; {REMEDY}")
