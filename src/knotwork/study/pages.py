@@ -14,7 +14,7 @@ from knotwork.report.svg import standalone
 from knotwork.study.declaration import Cell
 from knotwork.study.figures import Drawing, Result
 
-FINISHED, OUTDATED, NOT_REACHED = "finished", "outdated", "not reached"
+FINISHED, OUTDATED, NOT_REACHED, FAILED = "finished", "outdated", "not reached", "failed"
 
 
 def write_pages(
@@ -28,7 +28,7 @@ def write_pages(
 
     Args:
         about: what the group is to show.
-        states: its cells, each with how it stands; anything but the three words is what went wrong.
+        states: its cells, each with how it stands.
         draw: make the group's own figures of its results.
         kept: the folder of all groups.
         sonnets: where the true sonnets of dev may lie, since the kept scores hold only their hashes.
@@ -82,11 +82,12 @@ def _missing(states: Sequence[tuple[Cell, str]]) -> list[str]:
     """What is finished and what is not, a paragraph each."""
     done = sum(state == FINISHED for _, state in states)
     told = [f"{done} of {len(states)} declared runs are finished."]
-    for state, words in ((NOT_REACHED, "Not reached"), (OUTDATED, "Made by settings that have changed since")):
+    for state, words in (
+        (NOT_REACHED, "Not reached"),
+        (FAILED, "Failed"),
+        (OUTDATED, "Made by settings that have changed since"),
+    ):
         cells = [f"{cell.run} on {cell.task}" for cell, found in states if found == state]
         if cells:
             told.append(f"{words}: {enumerate_names(cells)}.")
-    for cell, found in states:
-        if found not in (FINISHED, OUTDATED, NOT_REACHED):
-            told.append(f"Failed: {cell.run} on {cell.task} ({found}).")
     return told
