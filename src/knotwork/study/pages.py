@@ -1,7 +1,6 @@
 """The page of a group of runs, by ``knotwork compare``; what is missing is said on it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -50,13 +49,7 @@ def write_pages(
         for result in read_results(kept / cell.name)
     ]
     drawn = [drawing(results) for drawing in draw]
-    more = [
-        Section(
-            "study",
-            about,
-            [Prose(missing), *(replace(drawing.figure, data=(f"{drawing.name}.csv",)) for drawing in drawn)],
-        )
-    ]
+    more = [Section("study", about, [Prose(missing), *(drawing.figure for drawing in drawn)])]
     output = Output(folder / "README.md", folder / "page.html", folder / "figures")
     write_comparison(list(map(str, runs)), output, sonnets if sonnets.is_file() else SONNETS, more)
     lines = [line for drawing in drawn for line in _write_figure(folder, drawing)]
