@@ -119,6 +119,7 @@ def test_byte_code_is_no_code(tidy, dvc):
         folder = tidy / "src/knotwork" / name / "__pycache__"
         folder.mkdir(exist_ok=True)
         (folder / "module.cpython-311.pyc").write_bytes(b"compiled")
+    dvc(tidy, "repro", "identify")  # git does not put back what an earlier test left there
     assert outdated(tidy, dvc) == {"identify"}
 
 

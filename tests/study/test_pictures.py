@@ -12,7 +12,7 @@ from knotwork.report.read import read_task
 from knotwork.study.declaration import Cell, Sweep, grid_cells
 from knotwork.study.figures import against
 from knotwork.study.grid import grid_map
-from knotwork.study.pages import FINISHED, NOT_REACHED, OUTDATED, write_pages
+from knotwork.study.pages import FAILED, FINISHED, NOT_REACHED, OUTDATED, write_pages
 
 RIGHT = {("lora", "few"): 30, ("lora", "all"): 42, ("full", "few"): 33, ("full", "all"): 54}
 TRAINED = {"few": 90, "all": 900}
@@ -103,7 +103,7 @@ def test_a_point_on_two_grids_has_one_name():
 
 def test_a_page_shows_the_figures_and_what_is_missing(runs, tmp_path, capsys):
     cells = [cell for cell, _ in runs]
-    states = [*zip(cells, [FINISHED, FINISHED, OUTDATED, "the disk is full"], strict=True)]
+    states = [*zip(cells, [FINISHED, FINISHED, OUTDATED, FAILED], strict=True)]
     states.append((Cell("curve", "kan", "all", "sst", {}), NOT_REACHED))
     write_pages("Rows", states, [partial(against, "rows")], tmp_path, Path("absent"))
     readme = (tmp_path / "curve/README.md").read_text(encoding="utf-8")
@@ -112,7 +112,7 @@ def test_a_page_shows_the_figures_and_what_is_missing(runs, tmp_path, capsys):
         "2 of 5 declared runs are finished.",
         "Not reached: kan-all on sst.",
         "Made by settings that have changed since: full-few on sst.",
-        "Failed: full-all on sst (the disk is full).",
+        "Failed: full-all on sst.",
     ):
         assert line in readme
         assert line in page

@@ -2,7 +2,7 @@
 
 import argparse
 
-from knotwork.errors import run_main
+from knotwork.errors import UserError, run_main
 from knotwork.study.declaration import selected
 from knotwork.study.driver import make, plan, state, write_group
 
@@ -29,9 +29,14 @@ def study(arguments: argparse.Namespace) -> int:
             print(f"{state(cell, declared.values):12} {cell.name}")
         return 0
     failed = make(chosen, declared.values, arguments.minutes)
+    broken = 0
     for group in dict.fromkeys(cell.group for cell in chosen):
-        write_group(declared, group, failed)
-    return 2 if failed else 0
+        try:
+            write_group(declared, group, failed)
+        except UserError as error:  # of one page, which the others can do without
+            broken += 1
+            print(f"error: {group}: {error}", flush=True)
+    return 2 if failed or broken else 0
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from knotwork.study.declaration import (
 from knotwork.study.figures import against
 from knotwork.study.grid import grid_map
 from knotwork.study.keep import keep
-from knotwork.study.pages import FINISHED, NOT_REACHED, OUTDATED, write_pages
+from knotwork.study.pages import FAILED, FINISHED, NOT_REACHED, OUTDATED, write_pages
 from knotwork.study.workplace import PLACE, Workplace, committed, uncommitted, workplace
 
 KEPT = Path("reports/study")
@@ -77,7 +77,7 @@ def make(chosen: Sequence[Cell], values: dict[str, Any], minutes: float | None) 
     failed: dict[str, str] = {}
     seconds: dict[str, list[float]] = {}
     with workplace(Path.cwd()) as place:
-        print(f"commit {place.commit}, in {place.folder}", flush=True)
+        print(f"commit {place.commit}, in {PLACE}", flush=True)
         if uncommitted(Path.cwd()):
             print("note: uncommitted changes are not part of it", flush=True)
         for index, cell in enumerate(left):
@@ -143,7 +143,11 @@ def write_group(plan: Plan, name: str, failed: Mapping[str, str]) -> None:
     Raises:
         UserError: kept results are broken.
     """
-    own = [(cell, failed.get(cell.name) or state(cell, plan.values)) for cell in plan.cells if cell.group == name]
+    own = [
+        (cell, FAILED if cell.name in failed else state(cell, plan.values))
+        for cell in plan.cells
+        if cell.group == name
+    ]
     sweep = plan.declared.sweeps.get(name.removeprefix(SWEEP)) if name.startswith(SWEEP) else None
     if sweep:
         draw = [partial(grid_map, name.removeprefix(SWEEP), sweep, grid) for grid in sweep.grids]

@@ -8,16 +8,16 @@ from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator
 
 from knotwork.report import formats, labels, svg
+from knotwork.report.comparison import scales
 from knotwork.report.comparison.contrasts import Measure, measures
-from knotwork.report.comparison.figures import NAMES, _frame, _places, _short, _ticks
+from knotwork.report.comparison.scales import NAMES
+from knotwork.report.comparison.series import colour, cut, dash, depth, marker
 from knotwork.report.elements import Figure
 from knotwork.report.names import sentence_case
 from knotwork.report.read import TaskResult
 from knotwork.study.declaration import Axis, Cell
 
 APART = 0.015  # of the axis, between points that would lie on each other
-DASHES = ("-", "--", ":", "-.")
-MARKERS = "osD^v"
 NARROW = 3  # largest value per smallest, below which an axis is linear
 
 
@@ -69,7 +69,9 @@ def against(axis: Axis, results: Sequence[Result]) -> Drawing:
     quantity = QUANTITIES[axis]
     if quantity.is_cost:
         reading += " Up is better, left is cheaper."
-    figure = Figure(f"Score on dev against {quantity.title}. {reading} {' '.join(told)}", pictures)
+    figure = Figure(
+        f"Score on dev against {quantity.title}. {reading} {' '.join(told)}", pictures, (f"{axis}.csv",)
+    )
     names = [f"{axis}-{task}" for task in dict.fromkeys(frame["task"])]
     return Drawing(axis, figure, names, frame.rename(columns={"x": axis}))
 
@@ -127,7 +129,7 @@ def _picture(axis: Axis, name: str, measure: Measure, points: pd.DataFrame) -> M
     variants = list(dict.fromkeys(points["variant"]))
     prices = points["x"].tolist()
     linear = 0 < max(prices) < NARROW * min(prices)
-    points = points.assign(place=prices if linear else _places(prices)).sort_values("x")
+    points = points.assign(place=prices if linear else scales.places(prices)).sort_values("x")
     width = points["place"].max() - points["place"].min() or 1.0
     percent = ", %" if measure.scale == 100 else ""
     with svg.drawing(250, right=NAMES) as (figure, axes):
@@ -136,29 +138,20 @@ def _picture(axis: Axis, name: str, measure: Measure, points: pd.DataFrame) -> M
             own = points[points["variant"] == variant]
             shift = 0.0 if quantity.is_cost else APART * width * (position - (len(variants) - 1) / 2)
             places = own["place"] + shift
-            colour = svg.BLUE if position == 0 else svg.INK
-            style = {"color": colour, "zorder": 3 if position == 0 else 2}
+            style = {"color": colour(position), "zorder": depth(position)}
             axes.vlines(places, own["low"], own["high"], linewidth=1.0, alpha=0.7, **style)
-            marks = MARKERS[position % len(MARKERS)]
-            axes.plot(
-                places,
-                own["score"],
-                DASHES[position % len(DASHES)],
-                marker=marks,
-                markersize=5.5,
-                linewidth=1.4,
-                **style,
-            )
-            ends.append((variant, places.iloc[-1], own["score"].iloc[-1], colour))
+            line = {"marker": marker(position), "markersize": 5.5, "linewidth": 1.4}
+            axes.plot(places, own["score"], dash(position), **line, **style)
+            ends.append((cut(variant), places.iloc[-1], own["score"].iloc[-1], colour(position)))
             told = ", ".join(f"{row.score:.1f} at {row.x:,.0f}" for row in own.itertuples())
             described.append(f"{variant} {told}")
-        _frame(axes, f"{name}: {measure.name}{percent}")
+        scales.frame(axes, f"{name}: {measure.name}{percent}")
         axes.margins(x=0.1)
         if linear:
             axes.xaxis.set_major_locator(MaxNLocator(4))
         else:
-            ticks = _ticks(prices)
-            axes.set_xticks(_places(prices, ticks), [_short(tick) for tick in ticks])
+            ticks = scales.ticks(prices)
+            axes.set_xticks(scales.places(prices, ticks), [scales.short(tick) for tick in ticks])
         axes.set_xlabel(f"{quantity.title}{'' if linear else ' (logarithmic)'}")
         labels.in_margin(axes, ends, leaders=True, place=10)
         alt = f"{name}: {measure.name}{percent} against {quantity.title}. {'; '.join(described)}."

@@ -35,7 +35,9 @@ def grid_map(name: str, sweep: Sweep, grid: str, results: Sequence[Result]) -> D
     data = pd.DataFrame(rows, columns=["run", *axes, "selection", "dev", "dev_low", "dev_high"])
     # Accuracy: more is better; perplexity, which chooses the sonnets' epoch: less is.
     best = data["selection"].idxmax() if results[0][1].is_classification else data["selection"].idxmin()
-    figure = Figure(_caption(data, axes, best, measure), [_picture(grid, sweep.grids[grid], data, best)])
+    figure = Figure(
+        _caption(data, axes, best, measure), [_picture(grid, sweep.grids[grid], data, best)], (f"{grid}.csv",)
+    )
     return Drawing(grid, figure, [grid], data)
 
 

@@ -1,7 +1,6 @@
 """The page of a group of runs, by ``knotwork compare``; what is missing is said on it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -14,7 +13,7 @@ from knotwork.report.svg import standalone
 from knotwork.study.declaration import Cell
 from knotwork.study.figures import Drawing, Result
 
-FINISHED, OUTDATED, NOT_REACHED = "finished", "outdated", "not reached"
+FINISHED, OUTDATED, NOT_REACHED, FAILED = "finished", "outdated", "not reached", "failed"
 
 
 def write_pages(
@@ -28,7 +27,7 @@ def write_pages(
 
     Args:
         about: what the group is to show.
-        states: its cells, each with how it stands; anything but the three words is what went wrong.
+        states: its cells, each with how it stands.
         draw: make the group's own figures of its results.
         kept: the folder of all groups.
         sonnets: where the true sonnets of dev may lie, since the kept scores hold only their hashes.
@@ -50,13 +49,7 @@ def write_pages(
         for result in read_results(kept / cell.name)
     ]
     drawn = [drawing(results) for drawing in draw]
-    more = [
-        Section(
-            "study",
-            about,
-            [Prose(missing), *(replace(drawing.figure, data=(f"{drawing.name}.csv",)) for drawing in drawn)],
-        )
-    ]
+    more = [Section("study", about, [Prose(missing), *(drawing.figure for drawing in drawn)])]
     output = Output(folder / "README.md", folder / "page.html", folder / "figures")
     write_comparison(list(map(str, runs)), output, sonnets if sonnets.is_file() else SONNETS, more)
     lines = [line for drawing in drawn for line in _write_figure(folder, drawing)]
@@ -82,11 +75,12 @@ def _missing(states: Sequence[tuple[Cell, str]]) -> list[str]:
     """What is finished and what is not, a paragraph each."""
     done = sum(state == FINISHED for _, state in states)
     told = [f"{done} of {len(states)} declared runs are finished."]
-    for state, words in ((NOT_REACHED, "Not reached"), (OUTDATED, "Made by settings that have changed since")):
+    for state, words in (
+        (NOT_REACHED, "Not reached"),
+        (FAILED, "Failed"),
+        (OUTDATED, "Made by settings that have changed since"),
+    ):
         cells = [f"{cell.run} on {cell.task}" for cell, found in states if found == state]
         if cells:
             told.append(f"{words}: {enumerate_names(cells)}.")
-    for cell, found in states:
-        if found not in (FINISHED, OUTDATED, NOT_REACHED):
-            told.append(f"Failed: {cell.run} on {cell.task} ({found}).")
     return told

@@ -19,9 +19,9 @@ from knotwork.files import digest
 from knotwork.study.declaration import SWEEP, Cell, near, parameters, with_settings
 from knotwork.study.driver import LOGS, Plan, interrupt, keep_cell, plan, state, write_group
 from knotwork.study.pages import FINISHED
-from knotwork.study.workplace import Workplace, workplace
+from knotwork.study.workplace import PLACE, Workplace, workplace
 
-PAUSE = 5.0  # seconds between two looks at the queue
+PAUSE = 10.0  # seconds between two looks at the queue
 
 
 def main() -> None:
@@ -49,7 +49,7 @@ def sweep(name: str, jobs: int) -> int:
     if left:
         signal.signal(signal.SIGTERM, interrupt)
         with workplace(Path.cwd()) as place:
-            print(f"commit {place.commit}, in {place.folder}", flush=True)
+            print(f"commit {place.commit}, in {PLACE}", flush=True)
             failed = Queue(place, study).work(left, jobs)
     write_group(study, f"{SWEEP}{name}", failed)
     return 2 if failed else 0
@@ -71,8 +71,9 @@ class Queue:
         try:
             while waiting:
                 tasks = self._tasks()
-                if any(tasks.get(name) == "Queued" for name in waiting):
-                    self._place.dvc(self._log, "queue", "start", "--jobs", str(jobs))  # no more than there are
+                states = {tasks.get(name) for name in waiting}
+                if "Queued" in states and "Running" not in states:  # no worker is at it
+                    self._place.dvc(self._log, "queue", "start", "--jobs", str(jobs))
                 done = self._experiments()
                 for name in [name for name in waiting if name in done or tasks.get(name) in ("Failed", None)]:
                     point = waiting.pop(name)
@@ -104,7 +105,7 @@ class Queue:
 
     def _keep(self, point: Cell, commit: str | None) -> None:
         if commit is None:
-            raise UserError(f"the experiment failed; `dvc queue logs {self._name(point)}` in {self._place.folder}")
+            raise UserError(f"the experiment failed; `dvc queue logs {self._name(point)}` in {PLACE}")
         with tempfile.TemporaryDirectory(prefix="knotwork-") as scratch:
             reports = self._place.extract(commit, f"reports/{point.task}", Path(scratch))
             keep_cell(point, reports, f"make {point.group}")

@@ -124,7 +124,7 @@ def workplace(checkout: Path) -> Iterator[Workplace]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise UserError(f"{folder}: another study runs there, or what it started; wait for its end") from error
+            raise UserError(f"{PLACE}: another study runs there, or what it started; wait for its end") from error
         if not folder.exists():
             _clone(checkout, folder)
         _must(folder, "fetch", "--quiet", str(checkout), "HEAD")

@@ -3,7 +3,7 @@ from xml.etree import ElementTree
 import pytest
 from markupsafe import Markup
 
-from knotwork.report.comparison import figures
+from knotwork.report.comparison import figures, scales
 from knotwork.report.comparison.contrasts import ACCURACY, CHRF, measures
 from knotwork.report.elements import Figure
 
@@ -116,9 +116,9 @@ def test_costs_hold_a_picture_per_group_and_a_place_for_zero(study: Study) -> No
     ],
 )
 def test_ticks_are_few_and_round(prices: list[float], expected: list[float]) -> None:
-    assert figures._ticks(prices) == pytest.approx(expected)
+    assert scales.ticks(prices) == pytest.approx(expected)
 
 
 def test_places_keep_the_order_and_set_zero_apart() -> None:
-    zero, one, ten = figures._places([0.0, 1.0, 10.0])
+    zero, one, ten = scales.places([0.0, 1.0, 10.0])
     assert zero < one == 0 < ten == 1

@@ -1,15 +1,14 @@
 """The pictures of a comparison: scores and differences, training curves, cost against quality."""
 
-import math
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import pandas as pd
 from markupsafe import Markup
-from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from knotwork.report import data, forest, formats, labels, svg
+from knotwork.report.comparison import scales
 from knotwork.report.comparison.contrasts import (
     ACCURACY,
     CHRF,
@@ -21,6 +20,7 @@ from knotwork.report.comparison.contrasts import (
     measures,
 )
 from knotwork.report.comparison.data import COSTS, DIFFERENCES
+from knotwork.report.comparison.scales import NAMES
 from knotwork.report.comparison.series import LETTERS, colour, cut, dash, depth, marker
 from knotwork.report.comparison.summary import number, place
 from knotwork.report.elements import Figure
@@ -29,8 +29,6 @@ from knotwork.report.names import sentence_case
 from knotwork.report.paper import PAPER
 
 LABELS = 112  # px left of a dot-and-whisker picture, for the runs' names
-NAMES = 92  # px right of a curve or a point, likewise
-MOST_TICKS = 5
 
 
 def scores(comparison: Comparison, group: Group, measure: Measure) -> Figure:
@@ -156,7 +154,7 @@ def _curves(key: str, title: str, lines: list[tuple[int, str, pd.Series]], name:
             axes.plot(values.index, values, dash(position), marker=marker(position), **style)
             ends.append((cut(run), values.index[-1], values.iloc[-1], colour(position)))
             described.append(f"{run} from {values.iloc[0]:.3g} to {values.iloc[-1]:.3g}")
-        _frame(axes, title)
+        scales.frame(axes, title)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         labels.in_margin(axes, ends, leaders=True, place=10)
@@ -202,7 +200,7 @@ def _cost(comparison: Comparison, group: Group, key: str, what: str, cost: Calla
     prices = [cost(entry) for entry in group.entries]
     with svg.drawing(230, right=NAMES) as (figure, axes):
         points, described = [], []
-        for entry, price, x in zip(group.entries, prices, _places(prices), strict=True):
+        for entry, price, x in zip(group.entries, prices, scales.places(prices), strict=True):
             position = comparison.runs.index(entry.run)
             value, low, high = (measure.scale * part for part in entry.score(measure))
             style = {"color": colour(position), "zorder": depth(position)}
@@ -210,52 +208,14 @@ def _cost(comparison: Comparison, group: Group, key: str, what: str, cost: Calla
             axes.plot(x, value, marker(position), markersize=6.5, **style)
             points.append((cut(entry.run), x, value, colour(position)))
             described.append(f"{entry.run} {value:.1f} at {price:,.4g}")
-        _frame(axes, f"{name}: {measure.name}{_percent(measure)}")
-        ticks = _ticks(prices)
-        axes.set_xticks(_places(prices, ticks), [_short(tick) for tick in ticks])
+        scales.frame(axes, f"{name}: {measure.name}{_percent(measure)}")
+        ticks = scales.ticks(prices)
+        axes.set_xticks(scales.places(prices, ticks), [scales.short(tick) for tick in ticks])
         axes.margins(x=0.1)
         axes.set_xlabel(what)
         labels.in_margin(axes, points, leaders=True, place=10)
         alt = f"{name}: {measure.name} against {what}. {'; '.join(described)}."
         return svg.to_svg(figure, f"cost-{group.task}-{number(comparison, group)}-{key}", alt)
-
-
-def _places(prices: Sequence[float], values: Sequence[float] | None = None) -> list[float]:
-    """Where values stand on a logarithmic axis for these prices; zero has a place of its own at its left."""
-    positive = [math.log10(price) for price in prices if price > 0] or [0.0]
-    apart = max(0.3, 0.25 * (max(positive) - min(positive)))
-    return [math.log10(v) if v > 0 else min(positive) - apart for v in (prices if values is None else values)]
-
-
-def _ticks(prices: Sequence[float]) -> list[float]:
-    """At most six round numbers around the prices, and zero if it is one of them."""
-    positive = [price for price in prices if price > 0]
-    if not positive:
-        return [0.0]
-    low, high = min(positive) / 1.3, max(positive) * 1.3
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for steps in ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
-        ticks = [step * 10**decade for decade in decades for step in steps if low <= step * 10**decade <= high]
-        if len(ticks) <= MOST_TICKS:
-            break
-    return [*([0.0] if min(prices) <= 0 else []), *ticks[:: -(-len(ticks) // MOST_TICKS) or 1]]
-
-
-def _short(value: float) -> str:
-    for size, unit in ((1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{value / size:g}{formats.SPACE}{unit}"
-    return f"{value:g}"
-
-
-def _frame(axes: Axes, title: str) -> None:
-    axes.set_title(title, x=-40 / (svg.WIDTH - 40 - NAMES))
-    axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.grid(axis="y", color=svg.RULE, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.tick_params(length=0)
-    axes.spines["left"].set_visible(False)
-    axes.margins(x=0.06, y=0.12)
 
 
 def _percent(measure: Measure) -> str:
