@@ -39,6 +39,7 @@ from knotwork.corpora import Row
 from knotwork.encoding import Example
 from knotwork.files import write_text
 from knotwork.report import svg
+from knotwork.report.names import sentence_case
 
 WIDTH, LAYERS, HEADS = 768, 12, 12  # GPT-2 small (Radford et al. 2019)
 PAPER, OURS = "the paper’s graph", "Graph-LoRA"
@@ -89,7 +90,7 @@ def main() -> None:
         ratios.append(ratio(tokens, made, once(arguments.batch, tokens)))
         print(ratios[-1], flush=True)
     table = pd.DataFrame(rows)
-    shares = table.assign(seconds=table["seconds"].map("{:.4f}".format), share=table["share"].map("{:.1%}".format))
+    shares = table.assign(seconds=table["seconds"].map("{:.5f}".format), share=table["share"].map("{:.2%}".format))
     title = f"Seconds of a step with {arguments.batch} texts, and shares, on {device()}"
     record(NAME, {title: shares, "The paper's against ours": pd.DataFrame(ratios)})
     write_text(RESULTS / f"{NAME}.csv", table.to_csv(index=False, lineterminator="\n", float_format="%.6g"))
@@ -203,7 +204,7 @@ def draw(table: pd.DataFrame) -> str:
         for place, (name, part) in enumerate(table.groupby("step", sort=False)):
             axes = figure.add_axes((0.055 + 0.505 * place, 54 / height, 0.44, 1 - 130 / height))
             _bars(axes, part, lengths)
-            axes.set_title(name)
+            axes.set_title(sentence_case(name))
             described.append(_words(name, part))
         _legend(figure, height)
     alt = "Shares of a training step by length of the text. " + " ".join(described)
@@ -235,13 +236,13 @@ def _legend(figure: Figure, height: float) -> None:
     for name, part in names.items():
         figure.text(left, 24 / height, "■", color=COLOURS[part], va="center", fontsize=13)
         figure.text(left + 0.022, 24 / height, name, color=svg.QUIET, va="center")
-        left += 0.05 + 0.0108 * len(name)
+        left += 0.05 + 0.0072 * len(name)
 
 
 def _words(name: str, table: pd.DataFrame) -> str:
     """The first part's shares in words."""
     first = table[table["part"] == table["part"].iloc[0]]
-    shares = ", ".join(f"{row['share']:.1%} at {row['tokens']}" for _, row in first.iterrows())
+    shares = ", ".join(f"{row['share']:.2%} at {row['tokens']}" for _, row in first.iterrows())
     return f"{name}: {first['part'].iloc[0]} takes {shares} tokens."
 
 
