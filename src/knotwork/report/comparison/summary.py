@@ -20,8 +20,8 @@ from knotwork.report.names import TASKS, enumerate_names, sentence_case
 from knotwork.report.records import Card
 from knotwork.report.summary import ONE_SEED, beside_the_paper, chosen_on_dev
 
-MOST_RUNS = 4  # named in one sentence
-MOST_LIMITS = 3  # of accuracies in a sentence
+MOST_RUNS = 3  # named in one sentence
+MOST_LIMITS = 2  # of accuracies in a sentence
 MOST_PLACES = 3  # at which a sentence says by how much a run is better
 SHOWN_HASH = 8  # digits
 
