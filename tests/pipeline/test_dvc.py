@@ -190,6 +190,8 @@ def test_plots_show_the_curves(tidy, dvc):
     assert "history.csv" in page
     assert '"field": "epoch"' in page
     assert '"field": "selection_loss"' in page
+    for title in ("sst, loss", "sst, choice of the epoch"):
+        assert f'"text": "{title}"' in page
 
 
 def test_an_experiment_in_a_copy_imports_its_own_code(tidy, dvc):

@@ -42,10 +42,29 @@ def test_many_runs_are_counted_and_stand_in_their_order(study: Study) -> None:
         study.classes(run, "sst", right_on(*range(number)))
     comparison = study.compare("a", *runs)
     better, rest = summary.sentences(comparison)
-    assert re.findall(r"run\d", better) == runs[:4]
-    assert better.endswith("; so are 2 more runs.")
+    assert re.findall(r"run\d", better) == runs[:3]
+    assert better.endswith("; so are 3 more runs.")
     assert rest == "All 6 differences are significant after Holm’s correction."
     assert summary.title(comparison) == "a against 6 other runs"
+
+
+def test_many_scores_are_counted_too(study: Study) -> None:
+    for task in ("sst", "cfimdb", "quora"):
+        study.classes("a", task, right_on(*range(40)))
+        study.classes("b", task, right_on(1))
+    study.sonnets("a", 0.1, 3.0)
+    study.sonnets("b", 0.9, 2.5)
+    better, _ = summary.sentences(study.compare("a", "b"))
+    assert re.findall(r"[+−]\d", better) == 3 * ["+6"]
+    assert better.endswith("on Quora (+65.0 points) and in 2 more scores.")
+
+
+def test_of_many_open_accuracies_the_least_and_the_greatest_are_said(study: Study) -> None:
+    for apart, task in zip((8, 9, 10), ("sst", "cfimdb", "quora"), strict=True):
+        study.classes("a", task, right_on(*range(20)))
+        study.classes("b", task, right_on(*range(apart, 20 + apart)))
+    (text,) = summary.sentences(study.compare("a", "b"))
+    assert re.search(r"differences of \d+\.\d points on SST to \d+\.\d points on Quora would", text)
 
 
 def test_nothing_matches(study: Study) -> None:
