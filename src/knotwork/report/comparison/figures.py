@@ -12,7 +12,6 @@ from knotwork.report.comparison import scales
 from knotwork.report.comparison.contrasts import (
     ACCURACY,
     CHRF,
-    PERPLEXITY,
     Comparison,
     Entry,
     Group,
@@ -80,7 +79,10 @@ def _differences(key: str, group: Group, measure: Measure) -> Markup | None:
 
 
 def _marks(group: Group, measure: Measure) -> list[tuple[forest.Mark, float]]:
-    """Baselines and the paper's figure; a baseline only where all runs share its value."""
+    """Baselines and the paper's figure; a baseline only where all runs share its value.
+
+    The untrained base's perplexity is so far off that the runs could not be told apart beside it.
+    """
     keys = {
         ACCURACY: (
             (forest.LARGEST_CLASS, "largest_class"),
@@ -88,7 +90,6 @@ def _marks(group: Group, measure: Measure) -> list[tuple[forest.Mark, float]]:
             (forest.UNTRAINED, "zero_shot"),
         ),
         CHRF: tuple((mark, f"{kind}_chrf_generated") for mark, kind in SONNET_MARKS),
-        PERPLEXITY: ((forest.UNTRAINED, "zero_shot_perplexity"),),
     }
     marks = []
     for mark, key in keys.get(measure, ()):
