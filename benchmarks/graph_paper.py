@@ -24,8 +24,8 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import torch
+from graph_build import SAMPLE, graphs_stage, new_builder, parse_stage, read_texts, rows_of
 from graph_step import LABELS, adapted, bringing, clock, collate, device, random_graph
-from graphs import SAMPLE, graphs_stage, new_builder, parse_stage, read_texts, rows_of
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from record import RESULTS, record

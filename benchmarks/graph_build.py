@@ -1,6 +1,6 @@
 """Building token graphs: what it costs beside parsing alone, and how it grows.
 
-    python benchmarks/graphs.py construction|scale [--texts FILE ...] [--column NAME] [--words N] [--counts N ...]
+    python benchmarks/graph_build.py construction|scale [--texts FILE] [--column NAME] [--words N] [--counts N]
 
 construction: both stages against a bare `nlp.pipe` with the same components on the same texts, in turns, and the
 prefix parses of sonnets apart. scale: growing numbers of texts, the line through them, and where it leads.
