@@ -134,6 +134,25 @@ def test_folders_are_named_by_as_much_as_tells_them_apart(study: Study, compare)
     )
 
 
+def test_members_of_multitask_are_held_against_their_tasks_alone(study: Study, compare) -> None:
+    for run, wrong in {"alone": 30, "joint": 5}.items():
+        study.classes(run, "sst", right_on(*range(wrong)))
+        study.classes(run, "quora", right_on(*range(wrong)))
+    study.together("joint", "sst", "quora")
+    text = compare(study.root, "alone", "joint", "--html", "page.html")
+    assert "Against alone, joint/multitask is better on SST (+41.7 points) and on Quora (+41.7 points)." in text
+
+
+def test_a_run_can_be_held_against_its_own_multitask(study: Study, compare) -> None:
+    for run, wrong in {"other": 30, "joint": 5}.items():
+        study.classes(run, "sst", right_on(*range(wrong)))
+    study.together("joint", "sst")
+    study.classes("joint", "sst", right_on(*range(28)))
+    text = compare(study.root, "joint", "other", "--html", "page.html")
+    assert text.startswith("joint against joint/multitask and other ")
+    assert "Against joint, joint/multitask is better on SST (+38.3 points)." in text
+
+
 def test_everything_is_written_to_files(two: Study, compare) -> None:
     compare(two.root, "a", "b", "--html", "out/page.html", "--markdown", "out/page.md", "--csv", "out/data")
     written = sorted(str(path.relative_to(two.root / "out")) for path in (two.root / "out").rglob("*.*"))

@@ -10,6 +10,7 @@ from knotwork.errors import UserError
 from knotwork.report import paper
 from knotwork.report.build import build
 
+from .comparison.study import Study, right_on
 from .conftest import GENERATED, OPENING, TRUTH, Results, pictures
 
 TASKS = ["sst", "cfimdb", "quora", "sonnet"]
@@ -132,6 +133,36 @@ def test_a_pages_old_data_are_gone(results: Results) -> None:
     results.write("sst", "pictures.json", pictures("sst"))
     page(results)
     assert not own.exists()
+
+
+def test_multitask_is_shown_member_by_member_beside_the_tasks_alone(tmp_path: Path) -> None:
+    study = Study(tmp_path)
+    for task in ("sst", "quora"):
+        study.classes("run", task, right_on(1, 2))
+    study.together("run", "sst", "quora")
+    study.classes("run", "sst", right_on(*range(30)))
+    results = study.results("run")
+    html = page(results, ["sst", "multitask"])
+    assert "LoRA on SST, SST (multitask) and Quora (multitask)" in html.text
+    ids = [attributes["id"] for _, attributes in html.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    scores = (results.page.with_suffix("") / "scores.csv").read_text(encoding="utf-8")
+    assert "multitask-sst,accuracy,lora,0.966667" in scores
+    assert "\nsst,accuracy,lora,0.5," in scores
+
+
+def test_formulas_have_extrapolation_and_surface_baselines(results: Results) -> None:
+    results.add("sst")
+    assert "Extrapolation" not in page(results, ["sst"]).text
+    deeper = {
+        f"extrapolation_accuracy{end}": value for end, value in {"": 0.612, "_low": 0.57, "_high": 0.65}.items()
+    }
+    surface = {"baseline_lengths": 0.51, "baseline_tokens": 0.49, "baseline_char_ngrams": 0.503}
+    results.change("sst", "metrics.json", **deeper, **surface)
+    text = page(results, ["sst"]).text
+    assert "61.2\u202f%57.0–65.0" in text
+    assert "Extrapolation: accuracy on deeper formulas" in text
+    assert "50.3\u202f%" in text
 
 
 def test_sonnets_stand_beside_the_true_ones_without_the_given_lines(results: Results) -> None:

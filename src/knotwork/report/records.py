@@ -32,7 +32,10 @@ class Metrics(Record):
 
 
 class ClassificationMetrics(Metrics):
-    """Scores of a classification task on dev: fractions from 0 to 1, NLL in nats per example."""
+    """Scores of a classification task on dev: fractions from 0 to 1, NLL in nats per example.
+
+    Formulas alone have the accuracy on deeper ones than were trained on, and baselines that see their surface.
+    """
 
     accuracy: float
     accuracy_low: float
@@ -49,6 +52,12 @@ class ClassificationMetrics(Metrics):
     baseline_tfidf: float
     baseline_tfidf_all_rows: float
     baseline_zero_shot: float | None = None
+    extrapolation_accuracy: float | None = None
+    extrapolation_accuracy_low: float | None = None
+    extrapolation_accuracy_high: float | None = None
+    baseline_lengths: float | None = None
+    baseline_tokens: float | None = None
+    baseline_char_ngrams: float | None = None
 
 
 class SonnetMetrics(Metrics):

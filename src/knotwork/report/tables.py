@@ -7,7 +7,7 @@ from knotwork.report.elements import Cell, Definitions, Table
 from knotwork.report.names import sentence_case
 from knotwork.report.paper import PAPER
 from knotwork.report.read import TaskResult, Timing
-from knotwork.report.records import SeedResult, SonnetMetrics, VerseFigures
+from knotwork.report.records import ClassificationMetrics, SeedResult, SonnetMetrics, VerseFigures
 
 
 def table(caption: str, rows: list[dict[str, Cell]], texts: Iterable[str] = ()) -> Table:
@@ -160,6 +160,10 @@ def _papers(result: TaskResult, metric: str) -> Cell:
     return Cell(write(published.value), published.split or "")
 
 
+SURFACE = {"lengths": "Lengths", "tokens": "Bag of tokens", "char_ngrams": "Character n-grams"}
+READING_EXTRAPOLATION = "Extrapolation: accuracy on deeper formulas than any that was trained on."
+
+
 def measures(result: TaskResult) -> Table:
     """The further scores of a classification task."""
     metrics, rows = result.metrics, result.card.rows
@@ -174,9 +178,32 @@ def measures(result: TaskResult) -> Table:
             f"{formats.count(rows.get('train'))} rows", f"of {formats.count(rows.get('train_all'))}"
         ),
     }
-    return table(
+    text = (
         "Further scores. NLL: negative log-likelihood of the true class; ECE: expected calibration error, "
-        "the mean gap between confidence and the share of right answers.",
+        "the mean gap between confidence and the share of right answers."
+    )
+    if metrics.extrapolation_accuracy is not None:
+        row["Extrapolation"] = extrapolation(metrics)
+        text += f" {READING_EXTRAPOLATION}"
+    return table(text, [row])
+
+
+def extrapolation(metrics: ClassificationMetrics) -> Cell:
+    """The accuracy on deeper formulas above its interval; a dash where there are none."""
+    low, high = metrics.extrapolation_accuracy_low, metrics.extrapolation_accuracy_high
+    spread = "" if low is None or high is None else formats.percent_interval(low, high)
+    return Cell(formats.percent(metrics.extrapolation_accuracy), spread)
+
+
+def surface(result: TaskResult) -> Table | None:
+    """What methods reach that see a formula's surface alone; None where they were not asked."""
+    found = {name: getattr(result.metrics, f"baseline_{key}", None) for key, name in SURFACE.items()}
+    if None in found.values():
+        return None
+    row = {"Task": Cell(sentence_case(result.name)), **{n: Cell(formats.percent(v)) for n, v in found.items()}}
+    return table(
+        "Accuracy on dev of logistic regression that sees the surface alone; where the task leaks nothing, it is "
+        "chance.",
         [row],
     )
 

@@ -2,11 +2,13 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from knotwork.files import text_hash
 from knotwork.report.comparison.contrasts import Comparison, Entry, compare_entries
@@ -71,6 +73,30 @@ class Study:
         for name, value in values.items():
             spread = {name: value, f"{name}_low": 0.9 * value, f"{name}_high": 1.1 * value}
             results.change("sonnet", "metrics.json", **spread)
+
+    def together(self, run: str, *tasks: str) -> None:
+        """Turn a run's results of tasks alone into those of multitask's members."""
+        folder = self.root / run
+        names = ("card", "metrics", "pictures")
+        read = {task: {name: self._json(folder / task / f"{name}.json") for name in names} for task in tasks}
+        whole = [pd.read_csv(folder / task / "history.csv", index_col=["seed", "epoch", "step"]) for task in tasks]
+        history = [whole[0], *(table.add_prefix(f"{task}_") for task, table in zip(tasks, whole, strict=True))]
+        files = {task: folder / task / "scores.tsv" for task in tasks}
+        scores = [pd.read_csv(file, sep="\t", dtype=str).assign(task=task) for task, file in files.items()]
+        for task in tasks:
+            shutil.rmtree(folder / task)
+        (folder / "multitask").mkdir()
+        results = self.results(run)
+        members = [{"card": files["card"], "metrics": files["metrics"]} for files in read.values()]
+        results.write("multitask", "metrics.json", {"schema_version": 1})
+        results.write("multitask", "card.json", {"schema_version": 1, "members": members})
+        results.write("multitask", "pictures.json", {task: files["pictures"] for task, files in read.items()})
+        pd.concat(history, axis=1).to_csv(folder / "multitask/history.csv")
+        pd.concat(scores).to_csv(folder / "multitask/scores.tsv", sep="\t", index=False)
+
+    @staticmethod
+    def _json(path: Path) -> Any:
+        return json.loads(path.read_text(encoding="utf-8"))
 
     def write_scores(self, run: str, task: str, rows: list[list[Any]]) -> None:
         with (self.root / run / task / "scores.tsv").open("w", newline="", encoding="utf-8") as file:

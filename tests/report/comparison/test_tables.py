@@ -80,6 +80,21 @@ def test_contrasts_of_accuracies(three: Study) -> None:
     assert table.caption == "SST: accuracy on 60 dev examples; differences are from lora."
 
 
+def test_formulas_have_a_column_for_deeper_ones_and_surface_baselines(study: Study) -> None:
+    deeper = {
+        f"extrapolation_accuracy{end}": value for end, value in {"": 0.612, "_low": 0.57, "_high": 0.65}.items()
+    }
+    for run in ("a", "b"):
+        study.classes(run, "sst", right_on(ord(run)))
+    study.results("a").change("sst", "metrics.json", **deeper, baseline_tokens=0.49)
+    comparison = study.compare("a", "b")
+    table = tables.contrasts(comparison, comparison.groups[0], ACCURACY)
+    assert column(table, "Extrapolation")[:2] == [Cell(f"61.2{S}%", "57.0–65.0"), Cell("–")]
+    place = [cell.text for cell in column(table, "Run")].index("Bag of tokens")
+    assert column(table, "Accuracy")[place] == Cell(f"49.0{S}%")
+    assert "deeper formulas" in table.caption
+
+
 def test_contrasts_of_sonnets(three: Study) -> None:
     comparison = three.compare("lora", "full", "head")
     group = comparison.tasks["sonnet"][0]

@@ -20,7 +20,18 @@ from knotwork.report.comparison.summary import number, place
 from knotwork.report.elements import Cell, Definitions, Table, Whisker
 from knotwork.report.names import enumerate_names, sentence_case
 from knotwork.report.paper import PAPER
-from knotwork.report.tables import FILES, READING_VERSE, per_value, plain, signatures, table, verse_cells
+from knotwork.report.tables import (
+    FILES,
+    READING_EXTRAPOLATION,
+    READING_VERSE,
+    SURFACE,
+    extrapolation,
+    per_value,
+    plain,
+    signatures,
+    table,
+    verse_cells,
+)
 
 UNTRAINED = "Untrained base"
 
@@ -98,6 +109,9 @@ def _overview_cell(comparison: Comparison, entry: Entry | None, measure: Measure
 def contrasts(comparison: Comparison, group: Group, measure: Measure) -> Table:
     """A group's runs in one measure: score, difference, test, what could have been seen, cost."""
     compared = measures(group.first.result)
+    deeper = measure is ACCURACY and any(
+        entry.result.metrics.extrapolation_accuracy is not None for entry in group.entries
+    )
     head = f"Difference{measure.unit.replace(' ', ', ')}"
     rows = []
     for entry in group.entries:
@@ -110,6 +124,8 @@ def contrasts(comparison: Comparison, group: Group, measure: Measure) -> Table:
         }
         if measure is CHRF:
             row["chrF of whole sonnets"] = _whole(entry)
+        if deeper:
+            row["Extrapolation"] = extrapolation(entry.result.metrics)
         if measure is compared[-1]:
             row |= _costs(entry)
         rows.append(row)
@@ -118,7 +134,8 @@ def contrasts(comparison: Comparison, group: Group, measure: Measure) -> Table:
     against = f"; differences are from {group.first.run}" if len(group.entries) > 1 else ""
     return table(
         f"{sentence_case(place(comparison, group))}: {measure.name} on {examples} dev examples{against}."
-        + (" Less is better." if measure.sign < 0 else ""),
+        + (" Less is better." if measure.sign < 0 else "")
+        + (f" {READING_EXTRAPOLATION}" if deeper else ""),
         rows + references,
     )
 
@@ -174,6 +191,7 @@ def _references(group: Group, measure: Measure) -> list[dict[str, Cell]]:
     """Rows to hold against the runs: baselines, a line per value, and the paper's figure."""
     if measure is ACCURACY:
         baselines = {"Largest class": "largest_class", "Bag of words, same rows": "tfidf", UNTRAINED: "zero_shot"}
+        baselines |= {name: key for key, name in SURFACE.items()}
     elif measure is CHRF:
         kinds = {"Random training sonnet": "random_sonnet", "Copied lines": "copied_lines", UNTRAINED: "zero_shot"}
         baselines = {name: f"{kind}_chrf_generated" for name, kind in kinds.items()}
