@@ -6,7 +6,7 @@ from knotwork.report.comparison.contrasts import ACCURACY, CHRF, PERPLEXITY
 from knotwork.report.comparison.examples import disagreements
 from knotwork.report.elements import Cell, Table
 
-from ..conftest import verse
+from ..conftest import interval, verse
 from .study import Study, right_on
 
 S = formats.SPACE
@@ -80,19 +80,25 @@ def test_contrasts_of_accuracies(three: Study) -> None:
     assert table.caption == "SST: accuracy on 60 dev examples; differences are from lora."
 
 
-def test_formulas_have_a_column_for_deeper_ones_and_surface_baselines(study: Study) -> None:
-    deeper = {
-        f"extrapolation_accuracy{end}": value for end, value in {"": 0.612, "_low": 0.57, "_high": 0.65}.items()
-    }
+def test_formulas_have_a_table_of_deeper_ones_and_surface_baselines(study: Study) -> None:
     for run in ("a", "b"):
-        study.classes(run, "sst", right_on(ord(run)))
-    study.results("a").change("sst", "metrics.json", **deeper, baseline_tokens=0.49)
+        study.classes(run, "sst", right_on(*range(30)), adapter="kan" if run == "b" else "lora")
+    spread = interval("extrapolation_accuracy", 0.412, 0.37, 0.45)
+    study.results("b").change("sst", "metrics.json", **spread, baseline_tokens=0.49)
     comparison = study.compare("a", "b")
-    table = tables.contrasts(comparison, comparison.groups[0], ACCURACY)
-    assert column(table, "Extrapolation")[:2] == [Cell(f"61.2{S}%", "57.0–65.0"), Cell("–")]
+    (group,) = comparison.groups
+    deeper = tables.deeper(comparison, group)
+    assert [row[0].text for row in deeper.rows] == ["b"]
+    assert column(deeper, "Extrapolation") == [Cell(f"41.2{S}%", "37.0–45.0")]
+    assert column(deeper, "Change, points") == [Cell("−8.8")]
+    table = tables.contrasts(comparison, group, ACCURACY)
     place = [cell.text for cell in column(table, "Run")].index("Bag of tokens")
     assert column(table, "Accuracy")[place] == Cell(f"49.0{S}%")
-    assert "deeper formulas" in table.caption
+
+
+def test_without_deeper_formulas_there_is_no_such_table(three: Study) -> None:
+    comparison = three.compare("lora", "full", "head")
+    assert [tables.deeper(comparison, group) for group in comparison.groups] == [None] * len(comparison.groups)
 
 
 def test_contrasts_of_sonnets(three: Study) -> None:

@@ -53,7 +53,8 @@ def _group(comparison: Comparison, group: Group, texts: Mapping[str, str]) -> li
     blocks: list[Block] = []
     for measure in measures(group.first.result):
         blocks += [figures.scores(comparison, group, measure), tables.contrasts(comparison, group, measure)]
-    blocks += filter(None, [tables.form(comparison, group), figures.curves(comparison, group)])
+    further = [tables.deeper(comparison, group), tables.form(comparison, group), figures.curves(comparison, group)]
+    blocks += filter(None, further)
     if group.first.result.is_classification:
         blocks.append(answers.answers(comparison, group))
     if group.first.result.is_classification and len(group.entries) > 1:
