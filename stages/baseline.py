@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from knotwork import tasks
-from knotwork.baselines import copied_lines, drawn_sonnets, largest_class, random_sonnet, tfidf
+from knotwork.baselines import copied_lines, drawn_sonnets, largest_class, random_sonnet, surface, tfidf
 from knotwork.corpora.select import cap
 from knotwork.entry import run_stage
 from knotwork.files import write_json
@@ -42,6 +42,7 @@ def score(params: Params, member: Member) -> dict[str, Any]:
         "tfidf_all_rows": all_rows,
         "rows": len(seen),
         "rows_all": len(everything),
+        **(surface(seen, dev) if task.texts == "formula" else {}),
     }
 
 

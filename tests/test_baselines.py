@@ -72,7 +72,9 @@ class TestTfidf:
     def test_of_pairs_sees_differing_words_shared_words_and_the_cosine(self):
         texts = ["big red clouds", "deep cold rivers"]
         vectorizer = TfidfVectorizer().fit(texts)
-        same, other = baselines._features(vectorizer, rows(((texts[0], texts[0]), 1), (tuple(texts), 0))).toarray()
+        same, other = baselines._features(
+            vectorizer, rows(((texts[0], texts[0]), 1), (tuple(texts), 0)), False
+        ).toarray()
         weights, words = vectorizer.transform(texts).toarray(), len(vectorizer.vocabulary_)
         assert same == pytest.approx([*[0.0] * words, *weights[0], 1.0])
         assert other == pytest.approx([*weights.sum(axis=0), *[0.0] * words, 0.0])

@@ -4,18 +4,23 @@ Nothing here is tuned on the rows it is scored on. The TF-IDF settings are fixed
 the best cross-validated accuracy on *training* rows, of SST and CFIMDB for one text and of Quora for pairs.
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler
 
 from knotwork import statistics
 from knotwork.corpora import Row
 
 TOKEN = r"(?u)\b\w+\b"  # one-letter words too: "I", and the "t" that is left of "n't"
+SYMBOL = r"(?u)\w+|[^\w\s]"  # in formulas operators and brackets count too
 INVERSE_REGULARISATION = 3.0
 
 
@@ -30,18 +35,60 @@ def tfidf(train_rows: Sequence[Row], dev_rows: Sequence[Row]) -> float:
     """Accuracy on dev of logistic regression over TF-IDF features. Deterministic.
 
     One text gives words and word pairs. Two texts with word weights a and b give |a - b| and sqrt(a * b) for
-    each word, and the cosine of a and b: what differs, what is shared, and how much.
+    each word, and the cosine of a and b: what differs, what is shared, and how much. More texts are a question and
+    its choices: each choice makes a pair with the question, and the likeliest pair is the answer.
     """
-    train_labels = [row.label for row in train_rows]
-    dev_labels = [row.label for row in dev_rows]
+    single = len(train_rows[0].texts) == 1
+    vectorizer = TfidfVectorizer(ngram_range=(1, 2 if single else 1), sublinear_tf=True, token_pattern=TOKEN)
+    return _accuracy(vectorizer, train_rows, dev_rows)
+
+
+def surface(train_rows: Sequence[Row], dev_rows: Sequence[Row]) -> dict[str, float]:
+    """Accuracy on dev of what looks at the surface of pairs and choices alone: whatever it finds is a cue too many.
+
+    Returns:
+        ``lengths``: in characters and in tokens; ``tokens``: how often each occurs, operators and brackets too;
+        ``char_ngrams``: of one to five characters.
+    """
+    views = {
+        "lengths": make_pipeline(FunctionTransformer(_lengths), MaxAbsScaler()),
+        "tokens": TfidfVectorizer(token_pattern=SYMBOL, sublinear_tf=True),
+        "char_ngrams": TfidfVectorizer(analyzer="char", ngram_range=(1, 5), sublinear_tf=True),
+    }
+    return {name: _accuracy(view, train_rows, dev_rows, sides=True) for name, view in views.items()}
+
+
+def _accuracy(vectorizer: Any, train_rows: Sequence[Row], dev_rows: Sequence[Row], sides: bool = False) -> float:
+    """Accuracy on dev of logistic regression; ``sides``: each text's features too, not the pair's alone."""
+    train_labels, dev_labels = ([row.label for row in rows] for rows in (train_rows, dev_rows))
     if len(set(train_labels)) == 1:  # nothing to separate: scikit-learn refuses to fit
         return largest_class(train_labels, dev_labels)
-    pairs = len(train_rows[0].texts) == 2
-    vectorizer = TfidfVectorizer(ngram_range=(1, 1 if pairs else 2), sublinear_tf=True, token_pattern=TOKEN)
+    choices = len(train_rows[0].texts) - 1
+    if choices > 1:
+        train_rows, dev_rows = _with_each_choice(train_rows), _with_each_choice(dev_rows)
+        train_labels = [row.label for row in train_rows]
     vectorizer.fit([text for row in train_rows for text in row.texts])
     model = LogisticRegression(C=INVERSE_REGULARISATION, max_iter=1000)
-    model.fit(_features(vectorizer, train_rows), train_labels)
-    return float(model.score(_features(vectorizer, dev_rows), dev_labels))
+    model.fit(_features(vectorizer, train_rows, sides), train_labels)
+    features = _features(vectorizer, dev_rows, sides)
+    if choices < 2:
+        return float(model.score(features, dev_labels))
+    answers = model.decision_function(features).reshape(-1, choices).argmax(1)
+    return float(np.mean(answers == np.asarray(dev_labels)))
+
+
+def _with_each_choice(rows: Sequence[Row]) -> list[Row]:
+    """A pair for every choice of every row, labelled by whether it is the right one."""
+    return [
+        Row(row.id, (row.texts[0], choice), int(place == row.label))
+        for row in rows
+        for place, choice in enumerate(row.texts[1:])
+    ]
+
+
+def _lengths(texts: Sequence[str]) -> sparse.csr_matrix:
+    """Characters and tokens of each text."""
+    return sparse.csr_matrix([[len(text), len(re.findall(SYMBOL, text))] for text in texts], dtype=float)
 
 
 def random_sonnet(
@@ -85,7 +132,7 @@ def copied_lines(dev_sonnets: Sequence[str]) -> list[str]:
     return ["\n".join(lines[place % statistics.GIVEN_LINES] for place in range(len(lines))) for lines in texts]
 
 
-def _features(vectorizer: TfidfVectorizer, rows: Sequence[Row]) -> sparse.csr_matrix:
+def _features(vectorizer: Any, rows: Sequence[Row], sides: bool) -> sparse.csr_matrix:
     """Rows x features, see :func:`tfidf`."""
     texts = [vectorizer.transform(column) for column in zip(*(row.texts for row in rows), strict=True)]
     if len(texts) == 1:
@@ -93,4 +140,5 @@ def _features(vectorizer: TfidfVectorizer, rows: Sequence[Row]) -> sparse.csr_ma
     first, second = texts
     shared = first.multiply(second).tocsr()
     cosine = sparse.csr_matrix(shared.sum(axis=1))
-    return sparse.hstack([abs(first - second), shared.sqrt(), cosine], format="csr")
+    both = [first, second] if sides else []
+    return sparse.hstack([abs(first - second), shared.sqrt(), cosine, *both], format="csr")

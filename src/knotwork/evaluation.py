@@ -1,7 +1,8 @@
 """Scores of the listed seeds' runs on dev, predictions for dev and test: the files of ``reports/<task>/``."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ COSTS = ("train_seconds", "tokens_per_second", "peak_memory_mb", "padding_waste"
 
 @dataclass(frozen=True)
 class Scored:
-    """A run's scores on dev, and its predictions for dev and test (labels, or whole sonnets)."""
+    """A run's scores on dev and on the task's further splits, and its predictions (labels, or whole sonnets)."""
 
     run: Run
     examples: list[Example]
@@ -50,6 +51,7 @@ class Scored:
     truncated: int
     continuation: tuple[np.ndarray, np.ndarray] | None = None
     """Of sonnets: see :func:`knotwork.likelihood.continuation_nll`, of dev."""
+    further: dict[str, Scores] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,8 @@ def _evaluate(
     start = time.perf_counter()
     task, raw, graphs = tasks.get(member.task), data / "raw" / member.place, data / "graphs" / member.place
     dev, test = task.read(raw, "dev").rows, task.read(raw, "test").rows
-    scored = [_score_run(run, params, dev, test, graphs) for run in runs]
+    rows = {"dev": dev, "test": test} | {split: task.read(raw, split).rows for split in task.scored}
+    scored = [_score_run(run, params, rows, graphs) for run in runs]
     if isinstance(task, Classification):
         metrics, per_seed, pictures, extra = _classified(task, scored, dev, test, params)
     else:
@@ -110,17 +113,36 @@ def _evaluate(
         metrics, per_seed, pictures, extra = _written(scored, dev, test, training, params)
         extra["verse"] |= baseline.pop("verse")
     pictures |= _adapters_own(scored[0])
+    metrics |= _further(scored, rows, params.evaluate.bootstrap)
     metrics |= {f"baseline_{key}": value for key, value in baseline.items() if _is_score(key)}
     metrics |= adapters.get(scored[0].run.card["adapter"]).figures(graphs)
     metrics |= _costs(scored) | {"evaluate_seconds": (time.perf_counter() - start) / len(scored)}
-    card = _card(params, task, scored, per_seed, baseline, dev, test, stage) | extra
+    card = _card(params, task, scored, per_seed, baseline, rows, stage) | extra
     predictions = {
-        f"seed-{item.run.card['seed']}.{split}.csv": _submission(task, rows, predicted)
+        f"seed-{item.run.card['seed']}.{split}.csv": _submission(task, rows[split], predicted)
         for item in scored
-        for split, rows, predicted in (("dev", dev, item.dev_predictions), ("test", test, item.test_predictions))
+        for split, _, predicted in _splits(item)
     }
-    table = pd.DataFrame(_rows(scored, dev, test), columns=COLUMNS, dtype=object)
+    table = pd.DataFrame(_rows(scored, rows), columns=COLUMNS, dtype=object)
     return Evaluated(metrics, card, pictures, table, predictions)
+
+
+def _splits(item: Scored) -> Iterator[tuple[str, Scores | None, list]]:
+    """Every split that a run answered, with scores and predictions."""
+    yield "dev", item.dev, item.dev_predictions
+    yield "test", item.test, item.test_predictions
+    for split, scores in item.further.items():
+        yield split, scores, scores.probabilities.argmax(1).tolist()
+
+
+def _further(scored: list[Scored], rows: dict[str, list[Row]], resamples: int) -> dict[str, float]:
+    """Accuracy on the splits beyond dev that a task has scored, such as ``extrapolation_accuracy``."""
+    scores = {}
+    for split in scored[0].further:
+        gold = np.array([row.label for row in rows[split]])
+        answers = np.array([item.further[split].probabilities.argmax(1) for item in scored])
+        scores[f"{split}_accuracy"] = mean((answers == gold).astype(float))
+    return _intervals(scores, resamples, spread=())
 
 
 def _together(run: dict[str, Any], found: dict[str, Evaluated]) -> Evaluated:
@@ -163,7 +185,8 @@ def _adapters_own(scored: Scored) -> dict[str, Any]:
     return {"adapter": own} if own else {}
 
 
-def _score_run(run: Run, params: Params, dev: list[Row], test: list[Row], graphs: Path) -> Scored:
+def _score_run(run: Run, params: Params, rows: dict[str, list[Row]], graphs: Path) -> Scored:
+    dev, test = rows["dev"], rows["test"]
     task, length, size = run.task, run.card["max_length"], params.evaluate.batch_tokens
     adapter = adapters.get(run.card["adapter"])
     dev_examples = adapter.attach(encode(task, dev, run.tokenizer, length), graphs)
@@ -184,7 +207,12 @@ def _score_run(run: Run, params: Params, dev: list[Row], test: list[Row], graphs
     truncated += sum(example.truncated for example in test_examples)
     test_scores = score(run.model, run.answer, test_examples, size)
     labels, answered = (scores.probabilities.argmax(1).tolist() for scores in (dev_scores, test_scores))
-    return Scored(run, dev_examples, dev_scores, test_scores, labels, answered, truncated)
+    further = {}
+    for split in task.scored:
+        examples = adapter.attach(encode(task, rows[split], run.tokenizer, length), graphs)
+        truncated += sum(example.truncated for example in examples)
+        further[split] = score(run.model, run.answer, examples, size)
+    return Scored(run, dev_examples, dev_scores, test_scores, labels, answered, truncated, further=further)
 
 
 def _classified(
@@ -297,8 +325,7 @@ def _card(
     scored: list[Scored],
     per_seed: list[dict[str, Any]],
     baseline: dict[str, Any],
-    dev: list[Row],
-    test: list[Row],
+    rows: dict[str, list[Row]],
     stage: str,
 ) -> dict[str, Any]:
     """Everything about the runs that is not a headline figure."""
@@ -325,7 +352,7 @@ def _card(
         "selection": first["selection"],
         "answer": first["answer"],
         "parameters": decided | evaluated,
-        "rows": first["rows"] | {"dev": len(dev), "test": len(test)},
+        "rows": first["rows"] | {split: len(some) for split, some in rows.items()},
         "truncated": {"train": first["truncated"], "evaluation": scored[0].truncated},
         "trained_at": {"commit": first["commit"], "dirty": first["dirty"]},
         "per_seed": [
@@ -338,20 +365,17 @@ def _card(
     }
 
 
-def _rows(scored: list[Scored], dev: list[Row], test: list[Row]) -> list[list[Any]]:
+def _rows(scored: list[Scored], rows: dict[str, list[Row]]) -> list[list[Any]]:
     """A row per seed, split and example."""
     table = []
     for item in scored:
-        for split, rows, scores, predictions in (
-            ("dev", dev, item.dev, item.dev_predictions),
-            ("test", test, item.test, item.test_predictions),
-        ):
-            for index, (row, prediction) in enumerate(zip(rows, predictions, strict=True)):
+        for split, scores, predictions in _splits(item):
+            for index, (row, prediction) in enumerate(zip(rows[split], predictions, strict=True)):
                 text = text_hash("\n".join(row.texts))
                 sonnet = row.label is None and split == "dev"
                 gold = row.texts[0] if sonnet else row.label
                 shares = "" if scores is None else " ".join(f"{p:.6f}" for p in scores.probabilities[index])
-                known = scores is not None and split == "dev"
+                known = scores is not None and split != "test"
                 nll = f"{scores.nll[index]:.6f}" if known else ""
                 tokens = int(scores.tokens[index]) if known else ""
                 seed = item.run.card["seed"]

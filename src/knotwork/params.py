@@ -21,11 +21,13 @@ from knotwork.errors import UserError
 ADAPTERS = ("head", "full", "lora", "kan", "graph")
 SINGLE_TASKS = ("sst", "cfimdb", "quora", "sonnet")
 MULTITASK = "multitask"
-TASKS = (*SINGLE_TASKS, MULTITASK)
+GENERATED = ("symbolic", "symbolic_choice")  # tasks whose corpus is made here, not found by a manifest
+TASKS = (*SINGLE_TASKS, MULTITASK, *GENERATED)
 
 Answer = Literal["score", "words"]
 Epochs = Annotated[int, Field(ge=0)]
 Rows = Annotated[int, Field(ge=1)] | None
+RowsMade = Annotated[int, Field(ge=4, multiple_of=4)]
 LearningRate = Annotated[float, Field(gt=0, le=1)]
 Part = Annotated[float, Field(gt=0, lt=1)]
 Weight = Annotated[float, Field(gt=0)]
@@ -49,6 +51,8 @@ class MaxRows(Group):
     quora: Rows
     sonnet: Rows
     multitask: Rows
+    symbolic: Rows
+    symbolic_choice: Rows
 
 
 class Corpus(Group):
@@ -90,6 +94,8 @@ class Answers(Group):
     quora: Answer
     sonnet: Literal["text"]
     multitask: Literal["members"]
+    symbolic: Answer
+    symbolic_choice: Answer
 
 
 class Adapter(Group):
@@ -212,6 +218,34 @@ class EpochsByTask(Group):
     quora: Epochs
     sonnet: Epochs
     multitask: Epochs
+    symbolic: Epochs
+    symbolic_choice: Epochs
+
+
+class SymbolicRows(Group):
+    """Rows of each split of a generated task; four belong together."""
+
+    train: RowsMade
+    dev: RowsMade
+    test: RowsMade
+    extrapolation: RowsMade
+
+
+class Symbolic(Group):
+    """How the formulas of ``symbolic`` and ``symbolic_choice`` are made."""
+
+    seed: int = Field(ge=0)
+    rows: SymbolicRows
+    depth: int = Field(ge=3)
+    extrapolation_depth: int
+
+    @model_validator(mode="after")
+    def _deeper(self) -> "Symbolic":
+        if self.extrapolation_depth <= self.depth:
+            raise ValueError(
+                f"symbolic.extrapolation_depth: {self.extrapolation_depth} is not above symbolic.depth; raise it"
+            )
+        return self
 
 
 class Batch(Group):
@@ -299,6 +333,7 @@ class Params(Group):
     seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field(min_length=1)
     tasks: list[Literal[TASKS]] = Field(min_length=1)
     corpus: Corpus
+    symbolic: Symbolic
     base: Base
     graphs: Graphs
     answer: Answers

@@ -1,4 +1,4 @@
-"""Dependency graphs over tokens. Adapters without a graph get a constant marker instead."""
+"""Graphs over tokens. Where there is nothing to make, a constant marker stands instead."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from knotwork.files import whole_folder, write_text
 MARKER = "no-graph.txt"
 
 
-def write_marker(folder: Path) -> None:
-    """Write the folder of an adapter that uses no graph: the same bytes for every such adapter."""
+def write_marker(folder: Path, reason: str = "The chosen adapter uses no graph.\n") -> None:
+    """Write the folder of a task or an adapter that needs none: the same bytes for every such one."""
     with whole_folder(folder) as aside:
-        write_text(aside / MARKER, "The chosen adapter uses no graph.\n")
+        write_text(aside / MARKER, reason)

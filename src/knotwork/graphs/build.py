@@ -7,6 +7,7 @@ A word is stood for by its last token, the one that has read all of it.
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,17 +19,37 @@ from knotwork.graphs.align import Pieces, Tokens, last_tokens, locate, spans, wo
 from knotwork.graphs.causal import PARSED, REACH, CausalStream, Unfolding, causal_graph
 from knotwork.graphs.control import edges_under, generator, random_trees, shuffled
 from knotwork.graphs.docs import documents
-from knotwork.graphs.parse import Parser, Words
+from knotwork.graphs.formula import FormulaReader
+from knotwork.graphs.parse import Parser, open_parser
 from knotwork.graphs.token_graph import KINDS, TokenGraph
+from knotwork.graphs.words import Words
 from knotwork.identity import parser_identity
 from knotwork.tasks.task import Classification, Task
+
+
+def pipeline_for(task: Task, name: str | Path) -> Language | None:
+    """The spaCy pipeline that a task's graphs need; None for formulas.
+
+    Raises:
+        UserError: it cannot be loaded, or has no parser or no tagger.
+    """
+    return None if task.texts == "formula" else open_parser(name)
+
+
+def reader_identity(task: Task, name: str) -> dict[str, Any]:
+    """What reads the texts of a task, told by hash without loading it.
+
+    Raises:
+        UserError: there is no such pipeline.
+    """
+    return FormulaReader().identity if task.texts == "formula" else parser_identity(name)
 
 
 class GraphBuilder:
     """Makes the token graphs of one task's prompts.
 
     Args:
-        nlp: spaCy pipeline with tagger and parser.
+        nlp: spaCy pipeline with tagger and parser; None for formulas, whose graph is their own tree.
         tokenizer: the base's tokenizer: a fast one of transformers, or one of tokenizers.
         task: says how a prompt is made, and whether its text is known whole.
         edges: kinds of edges: dependency, word, sentence, lemma, sequence.
@@ -45,14 +66,15 @@ class GraphBuilder:
 
     def __init__(
         self,
-        nlp: Language,
+        nlp: Language | None,
         tokenizer: Any,
         task: Task,
         edges: Collection[str],
         control: str = "none",
         seed: int = 0,
     ) -> None:
-        self.parser, self.pieces, self.task = Parser(nlp), Pieces(tokenizer), task
+        self.parser = FormulaReader() if task.texts == "formula" else Parser(nlp)
+        self.pieces, self.task = Pieces(tokenizer), task
         self.edges, self.control, self.seed = sorted(edges), control, seed
         self.labels = self.parser.labels
         self.whole = isinstance(task, Classification)
@@ -61,10 +83,8 @@ class GraphBuilder:
     @property
     def fingerprint(self) -> dict[str, Any]:
         """Everything that decides a prompt's graph, by hash where it is large."""
-        meta, path = self.parser.nlp.meta, self.parser.nlp.path
-        parser = {"name": f"{meta['lang']}_{meta['name']}", "version": meta["version"], "path": str(path)}
         return {
-            "parser": parser | {"sha256": parser_identity(str(path))["sha256"]},
+            "parser": self.parser.identity,
             "tokenizer": self.pieces.sha256,
             "prompt": self.task.prompt["sha256"],
             "edges": self.edges,
@@ -78,8 +98,8 @@ class GraphBuilder:
 
         Args:
             examples: prompts of the task.
-            words: the parses of :func:`knotwork.graphs.docs.documents` of their rows, in order, or trees that a
-                task brings itself; parsed here if not given.
+            words: the parses of :func:`knotwork.graphs.docs.documents` of their rows, in order; parsed here if not
+                given.
 
         Raises:
             UserError: a prompt is not what the task makes of its row's texts.

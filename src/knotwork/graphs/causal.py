@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from knotwork.graphs.align import Pieces, last_tokens
 from knotwork.graphs.control import random_trees, shuffled_past
-from knotwork.graphs.parse import Words, is_mark, word_ends
+from knotwork.graphs.parse import is_mark, word_ends
 from knotwork.graphs.token_graph import KINDS, TokenGraph
+from knotwork.graphs.words import Words
 
 PARSED = {"dependency", "sentence", "lemma"}
 """Kinds of edges that need a parse."""

@@ -12,8 +12,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from knotwork.graphs.parse import Words
 from knotwork.graphs.token_graph import TokenGraph
+from knotwork.graphs.words import Words
 
 CONTROLS = ("none", "shuffled", "empty", "sequence", "random_tree")
 ATTEMPTS = 100

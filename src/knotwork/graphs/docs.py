@@ -14,7 +14,9 @@ from knotwork.corpora import Row
 from knotwork.corpora.select import cap
 from knotwork.errors import UserError
 from knotwork.files import digest, read_json, whole_folder, write_json
-from knotwork.graphs.parse import ATTRIBUTES, Parser, Words, open_parser, prefixes
+from knotwork.graphs import write_marker
+from knotwork.graphs.parse import ATTRIBUTES, Parser, open_parser, prefixes
+from knotwork.graphs.words import Words
 from knotwork.identity import parser_identity
 from knotwork.params import Member, Params
 from knotwork.tasks.task import Classification
@@ -32,12 +34,16 @@ def used_rows(params: Params, member: Member, raw: Path) -> dict[str, list[Row]]
     task = tasks.get(member.task)
     splits = ("train", "dev", "test") if isinstance(task, Classification) else ("train", "dev")
     rows = {split: task.read(raw, split).rows for split in splits}
+    rows |= {split: task.read(raw, split).rows for split in task.scored}
     return rows | {"train": cap(rows["train"], member.max_rows, params.corpus.seed)}
 
 
 def parse_task(params: Params, member: Member, raw: Path, folder: Path) -> None:
     """Parse the used rows of a task in ``raw`` into ``folder``, whole or not at all."""
     task = tasks.get(member.task)
+    if task.texts == "formula":
+        write_marker(folder, "The graph of a formula is its own tree: nothing is parsed.\n")
+        return
     identity = parser_identity(params.graphs.parser)
     parser = Parser(open_parser(params.graphs.parser))
     rows = used_rows(params, member, raw)

@@ -7,7 +7,6 @@ than what has been written so far, so there every prefix that ends with a word i
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -21,6 +20,8 @@ from spacy.strings import StringStore
 from spacy.tokens import Doc, DocBin
 
 from knotwork.errors import UserError
+from knotwork.graphs.words import Words
+from knotwork.identity import parser_identity
 
 COMPONENTS = ("tok2vec", "transformer", "tagger", "morphologizer", "attribute_ruler", "lemmatizer", "parser")
 ATTRIBUTES = ("ORTH", "HEAD", "DEP", "TAG", "POS", "LEMMA", "SENT_START")
@@ -31,47 +32,6 @@ LONGEST = 1024  # words of a text whose prefixes are parsed; GPT-2 reads no more
 CONTENT_POS = {"NOUN", "PROPN", "VERB", "ADJ", "ADV"}
 CONTENT_TAGS = ("NN", "VB", "JJ", "RB")
 INSIDE_WORDS = "'’-‐‑"  # marks that do not end a word: summer's, world-wide
-
-
-@dataclass(frozen=True)
-class Words:
-    """The words of parsed texts, one text after the other; white space is no word.
-
-    Attributes:
-        offsets: int64 (texts + 1,): the words of text i are those from ``offsets[i]`` to ``offsets[i + 1]``.
-        starts, ends: int64 (words,): first character of the word in its text, and the one after its last.
-        heads: int64 (words,): index of the word's head, of itself for a root, -1 if the head is no word.
-        labels: uint8 (words,): 1 + index of its dependency label in the parser's sorted labels, 0 if unknown.
-        sentences: int64 (words,): number of its sentence, different in every text.
-        lemmas: int64 (words,): number of its lemma, for content words; 0 for others.
-    """
-
-    offsets: NDArray[np.int64]
-    starts: NDArray[np.int64]
-    ends: NDArray[np.int64]
-    heads: NDArray[np.int64]
-    labels: NDArray[np.uint8]
-    sentences: NDArray[np.int64]
-    lemmas: NDArray[np.int64]
-
-    def text(self, index: int) -> "Words":
-        """The words of one text."""
-        first, last = self.offsets[index : index + 2]
-        here = slice(first, last)
-        return Words(
-            np.array([0, last - first]),
-            *(self.starts[here], self.ends[here], np.maximum(self.heads[here] - first, -1)),
-            *(self.labels[here], self.sentences[here], self.lemmas[here]),
-        )
-
-    def select(self, kept: NDArray[np.bool_]) -> "Words":
-        """The words that are kept, numbered anew; what hung on one that is not has no head."""
-        place = np.append(np.where(kept, np.cumsum(kept) - 1, -1), -1)
-        return Words(
-            np.append(0, np.cumsum(kept))[self.offsets],
-            *(self.starts[kept], self.ends[kept], place[self.heads[kept]]),
-            *(self.labels[kept], self.sentences[kept], self.lemmas[kept]),
-        )
 
 
 class Parser:
@@ -91,6 +51,13 @@ class Parser:
         self.labels = tuple(sorted(nlp.get_pipe("parser").labels))
         if len(self.labels) > 254:
             raise UserError(f"graphs.parser: {len(self.labels)} dependency labels; at most 254 can be packed")
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Name, version, place and hash of the pipeline."""
+        meta, path = self.nlp.meta, str(self.nlp.path)
+        own = {"name": f"{meta['lang']}_{meta['name']}", "version": meta["version"], "path": path}
+        return own | {"sha256": parser_identity(path)["sha256"]}
 
     def parse(self, texts: Iterable[str], processes: int = 1) -> Iterator[Doc]:
         """One document for each text, in order."""

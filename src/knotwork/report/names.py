@@ -13,6 +13,8 @@ TASKS = {
     "quora": "Quora",
     "sonnet": "the sonnets",
     "multitask": "all tasks together",
+    "symbolic": "equal formulas",
+    "symbolic_choice": "derivatives and values",
 }
 
 

@@ -1,6 +1,6 @@
 """What a task is: its prompt, its labels, its files. Knows nothing of models."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -8,7 +8,7 @@ from knotwork.corpora import Table
 from knotwork.corpora.read import read_sonnets, read_table
 from knotwork.files import digest
 
-Split = Literal["train", "dev", "test"]
+Split = Literal["train", "dev", "test", "extrapolation"]
 
 
 @dataclass(frozen=True)
@@ -18,12 +18,16 @@ class Task:
     Attributes:
         name: as in params.yaml.
         title: as a reader of the report knows it.
-        template: the prompt; ``{0}`` and ``{1}`` stand for the texts of a row.
+        template: the prompt; ``{0}``, ``{1}`` ... stand for the texts of a row.
+        texts: what they are: language, whose graph the parser gives, or formulas, whose graph is their own tree.
+        scored: splits with labels beside train and dev; each is scored as dev is.
     """
 
     name: str
     title: str
     template: str
+    texts: Literal["language", "formula"] = field(default="language", kw_only=True)
+    scored: tuple[Split, ...] = field(default=(), kw_only=True)
 
     @property
     def prompt(self) -> dict[str, str]:

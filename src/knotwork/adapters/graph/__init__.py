@@ -18,7 +18,6 @@ from knotwork.encoding import Example
 from knotwork.errors import UserError
 from knotwork.graphs.pack import PackedGraphs, open_graphs
 from knotwork.graphs.token_graph import TokenGraph
-from knotwork.identity import parser_identity
 from knotwork.params import Graph, Graphs
 from knotwork.tasks.task import Task
 
@@ -112,7 +111,7 @@ class GraphAdapter(PeftAdapter):
     def connect(
         self, model: PeftModel, tokenizer: PreTrainedTokenizerBase, task: Task, card: dict[str, Any]
     ) -> Complete:
-        """Parse new texts with the parser of the training graphs; a language model follows its own text.
+        """Read new texts as those of the training graphs were read; a language model follows its own text.
 
         Raises:
             UserError: that parser is not there any more.
@@ -121,23 +120,18 @@ class GraphAdapter(PeftAdapter):
         if config.faithful:
             return list
         # Loaded for new texts only: spaCy takes a second.
-        from knotwork.graphs.build import GraphBuilder
-        from knotwork.graphs.parse import open_parser
+        from knotwork.graphs.build import GraphBuilder, pipeline_for, reader_identity
 
         made = card["graphs"]
-        found = parser_identity(made["parser"])["sha256"]
+        found = reader_identity(task, made["parser"])["sha256"]
         if found != config.parser["sha256"]:
             raise UserError(
                 f"graphs.parser: trained on graphs of a parser with hash {config.parser['sha256'][:12]}, but "
                 f"{made['parser']} now has {found[:12]}; restore that parser or train again"
             )
+        nlp = pipeline_for(task, made["parser"])
         builder = GraphBuilder(
-            open_parser(made["parser"]),
-            tokenizer,
-            task,
-            made["edges"],
-            made["control"],
-            card["decisive"]["corpus.seed"],
+            nlp, tokenizer, task, made["edges"], made["control"], card["decisive"]["corpus.seed"]
         )
         if not builder.whole:
             model.base_model.graph_builder = builder
