@@ -63,14 +63,14 @@ def test_splits_have_templates_of_their_own(corpus):
 
 def test_no_template_is_another_in_other_letters():
     """Neither side of an identity is a side in another split, whatever its numbers are called."""
-    for table in (IDENTITIES, QUESTIONS):
-        sides = {
-            split: {signed(side) for template in templates for side in template[1 if table is IDENTITIES else 2 :]}
-            for split, templates in table.items()
-        }
-        assert not sides["train"] & sides["dev"]
-        assert not sides["train"] & sides["test"]
-        assert not sides["dev"] & sides["test"]
+    found = {
+        split: {signed(side) for identity in identities for side in identity[1:]}
+        | {f"{question.kind} {signed(question.formula)}" for question in QUESTIONS[split]}
+        for split, identities in IDENTITIES.items()
+    }
+    assert not found["train"] & found["dev"]
+    assert not found["train"] & found["test"]
+    assert not found["dev"] & found["test"]
 
 
 def signed(pattern: str) -> str:
@@ -215,10 +215,10 @@ def test_surface_baselines_are_at_chance(made):
 
 
 def test_a_planted_cue_is_found(made):
-    """The baselines are no blind ones: one more token in true rows, and they see it."""
+    """The baselines are no blind ones: more tokens in true rows, and they see it."""
     train, dev = (tasks.get("symbolic").read(made["symbolic"], split).rows for split in ("train", "dev"))
     marked = [
-        [type(row)(row.id, (row.texts[0], row.texts[1] + " + 0" * row.label), row.label) for row in rows]
+        [type(row)(row.id, (row.texts[0], row.texts[1] + " + 0" * (40 * row.label)), row.label) for row in rows]
         for rows in (train, dev)
     ]
     assert all(score > 0.9 for score in surface(*marked).values())

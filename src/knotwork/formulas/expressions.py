@@ -156,7 +156,8 @@ def _tree(text: str) -> ast.expr:
 
 
 def _operands(node: ast.expr, kinds: type | tuple[type, ...]) -> list[ast.expr]:
-    """The terms of a sum, the factors of a product."""
+    """The terms of a sum, the factors of a product, whatever their signs."""
+    node = _unsigned(node)
     if isinstance(node, ast.BinOp) and isinstance(node.op, kinds):
         return [*_operands(node.left, kinds), *_operands(node.right, kinds)]
     return [node]
@@ -173,9 +174,14 @@ def _children(node: ast.expr) -> tuple[str, list[ast.expr]]:
     return ("/" if isinstance(node.op, ast.Div) else "**"), [node.left, node.right]
 
 
-def _structure(node: ast.expr) -> str:
+def _unsigned(node: ast.expr) -> ast.expr:
     while isinstance(node, ast.UnaryOp):
         node = node.operand
+    return node
+
+
+def _structure(node: ast.expr) -> str:
+    node = _unsigned(node)
     if isinstance(node, ast.Constant):
         return "n"
     if isinstance(node, ast.Name):
@@ -186,8 +192,7 @@ def _structure(node: ast.expr) -> str:
 
 
 def _depth(node: ast.expr) -> int:
-    while isinstance(node, ast.UnaryOp):
-        node = node.operand
+    node = _unsigned(node)
     if isinstance(node, ast.Constant | ast.Name):
         return 0
     return 1 + max(_depth(child) for child in _children(node)[1])

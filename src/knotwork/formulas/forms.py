@@ -103,16 +103,16 @@ class Choice(Form):
         if filled is None:
             return None
         formulas = [fill(template.formula, slots) for slots in filled]
-        if not fits(formulas):
+        place = rng.choice(NUMBERS)
+        asked = "diff({}, x)" if derivative else f"subs({{}}, x, {place})"
+        questions = [asked.format(formula) for formula in formulas]
+        if not fits(questions):
             return None
         if derivative:
-            questions = [f"diff({formula}, x)" for formula in formulas]
             answers = [str(sympy.diff(_exact(formula), _NAMES["x"])) for formula in formulas]
             if any(same(values(a), values(b)) is not False for a, b in combinations(answers, 2)):
                 return None
         else:
-            place = rng.choice(NUMBERS)
-            questions = [f"subs({formula}, x, {place})" for formula in formulas]
             answers = [str(_value(formula, place)) for formula in formulas]
             if len(set(answers)) < len(answers) or max(map(len, answers)) > LONGEST:
                 return None

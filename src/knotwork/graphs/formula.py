@@ -60,9 +60,7 @@ class FormulaReader:
 def _heads(text: str) -> list[tuple[int, str]]:
     """For every token of a formula its head (itself for the root) and what it is to it."""
     if not text.isascii():
-        raise UserError(
-            f"{text[:60]!r} is no formula: it holds characters beyond ASCII; write it as x**2 + sin(3*x)"
-        )
+        raise _no_formula(text)
     try:
         tree = ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
