@@ -242,7 +242,7 @@ def tree(folder):
 
 def test_full_disk_in_training_and_evaluation(project, monkeypatch, capsys):
     """What was there stays, nothing half-written is left, and the next attempt succeeds."""
-    for stage in ("baseline", "graphs"):
+    for stage in ("baseline", "zero_shot", "graphs"):
         assert in_process(project, monkeypatch, capsys, stage, "sst") == ""
     for attempt in (None, run.model_card):
         before = tree(project / "models") if attempt else {}

@@ -14,6 +14,8 @@ STUDY = {
     "groups": {
         "pair": {"about": "Two adapters", "tasks": ["sst", "unheard"], "seeds": [1], "cells": ["lora", "head"]},
     },
+}
+SWEEPS = STUDY | {
     "sweeps": {
         "rank": {
             "about": "Ranks",
@@ -136,7 +138,7 @@ def test_a_second_study_at_the_same_time_is_refused(project, study):
 
 def test_a_sweep_by_the_queue(project, execute):
     """A point on two grids is one run; heat maps of every grid; the checkout is left alone."""
-    write(project, STUDY)
+    write(project, SWEEPS)
     before = (project / "params.yaml").read_bytes()
     done = execute(project, "stages/run", "python", "-m", "knotwork.study.sweep", "rank", "--jobs", "2")
     kept = project / "reports/study/sweep-rank"
