@@ -33,13 +33,17 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; its first column names the row, ``texts`` are the columns that hold words."""
+    """A table; its first column names the row, ``texts`` are the columns that hold words.
+
+    ``drawn`` ends the caption where the cells' small pictures are shown, and explains them.
+    """
 
     kind: ClassVar[str] = "table"
     caption: str
     head: tuple[str, ...]
     rows: list[tuple[Cell, ...]]
     texts: frozenset[int] = frozenset()
+    drawn: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from knotwork.report import formats
 from knotwork.report.comparison.contrasts import (
@@ -71,13 +72,17 @@ def _overview(comparison: Comparison, columns: list[tuple[str, Measure]], first:
         rows.append(row)
     if not first:
         return table("The same for the other scores.", rows)
-    return table(
-        f"All runs. The dot with its whisker is the score with its {formats.CONFIDENCE} interval, on one scale for "
-        "each column; the dotted line is the score of the run that it is held against. Below it stand the "
-        "difference from that run and whether it is better or worse by more than chance (p at most "
-        f"{LEVEL} after Holm’s correction over {len(comparison.contrasts)} tests); the dot is hollow where it may "
-        "be chance.",
+    overall = table(
+        "All runs. Below a score stand its difference from the run that it is held against and whether it is "
+        f"better or worse by more than chance (p at most {LEVEL} after Holm’s correction over "
+        f"{len(comparison.contrasts)} tests).",
         rows,
+    )
+    return replace(
+        overall,
+        drawn=f"The dot with its whisker is the score with its {formats.CONFIDENCE} interval, on one scale for "
+        "each column; it is hollow where the difference may be chance. The dotted line is the score of the run "
+        "that the others are held against.",
     )
 
 
