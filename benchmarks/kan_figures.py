@@ -214,7 +214,8 @@ def tuning(table: pd.DataFrame) -> tuple[Figure, str]:
                 axes.xaxis.set_minor_locator(NullLocator())
                 axes.xaxis.set_major_formatter(PLAIN)
             else:
-                ends = [_whisker(axes, part, "epoch", "dev_accuracy", name) for name, part in _adapters(here)]
+                scored = here[here["chosen"]]  # the other trials have no dev score
+                ends = [_whisker(axes, part, "epoch", "dev_accuracy", name) for name, part in _adapters(scored)]
             if place == len(budgets) - 1:
                 labels.in_margin(axes, ends)
         described += [_tuned(f"{name}, size of {budget}", part, first) for name, part in _adapters(here)]

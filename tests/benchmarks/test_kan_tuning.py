@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
+import kan_figures
 import kan_tuning
 import pandas as pd
 import pytest
@@ -46,6 +47,9 @@ def test_equal_trials_and_dev_for_the_chosen_alone(project, monkeypatch, capsys)
     assert ["p_value" in result for result in card["results"]] == [False, True, False, True]
     picture = ElementTree.parse(out / "tuning.svg").getroot()
     assert picture.attrib["aria-label"].startswith("LoRA and KAN-LoRA of equal size")
+    figure, _ = kan_figures.draw("tuning", table)
+    low, high = figure.axes[1].get_ylim()  # of dev accuracy, shared by the budgets
+    assert low < table["dev_accuracy_low"].min() <= table["dev_accuracy_high"].max() < high
     assert capsys.readouterr().out.count("KAN-LoRA - LoRA") == 2
     assert not kan_tuning.RUNS.exists()
 
