@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
+# Loaded before the runs are made, which takes hours in which the checkout may change.
+import knotwork.report.comparison.illustrated  # noqa: F401
 from knotwork.compare import SONNETS, Output, write_comparison
 from knotwork.files import write_text
 from knotwork.report.elements import Prose, Section

@@ -72,10 +72,11 @@ def _overview(comparison: Comparison, columns: list[tuple[str, Measure]], first:
         rows.append(row)
     if not first:
         return table("The same for the other scores.", rows)
+    tests = len(comparison.contrasts)
     overall = table(
         "All runs. Below a score stand its difference from the run that it is held against and whether it is "
         f"better or worse by more than chance (p at most {LEVEL} after Holm’s correction over "
-        f"{len(comparison.contrasts)} tests).",
+        f"{tests} test{'s' * (tests != 1)}).",
         rows,
     )
     return replace(
