@@ -259,7 +259,7 @@ def test_full_disk_in_training_and_evaluation(project, monkeypatch, capsys):
     assert in_process(project, monkeypatch, capsys, "evaluate", "sst") == ""
     before = tree(project / "reports")
     with monkeypatch.context() as patch:
-        patch.setattr(evaluation, "_submission", full_disk)
+        patch.setattr(evaluation, "write_text", full_disk)
         line = in_process(project, patch, capsys, "evaluate", "sst")
         assert line.startswith("error: reports/sst: cannot be written (No space left on device)")
     assert tree(project / "reports") == before
