@@ -7,7 +7,7 @@ changes little; ratios are to the first contender, LoRA of rank 16 on both matri
 tensors that a forward and backward pass allocates, the weights not counted. Each part leaves its tables and data in
 benchmarks/results/, and growth a figure.
 
-blocks: forward and backward of the block.   step: of a whole training step of a classifier, 12 blocks, 512 tokens.
+blocks: forward and backward of the block.   step: of a whole training step of a classifier, 12 blocks, 1,024 tokens.
 full:   dense coefficients against the construction that one would write first.
 growth: how the cost grows with grid size, order, rank and tokens, eager.
 
@@ -103,7 +103,7 @@ def blocks(tokens: Sequence[int], rounds: int) -> Tables:
 
 def step(tokens: Sequence[int], rounds: int) -> Tables:
     """AdamW on a classifier with GPT-2 small's twelve blocks."""
-    ids = torch.randint(1, 1000, (8, 64))
+    ids = torch.randint(1, 1000, (8, 128))
     labels = torch.randint(5, (8,))
     passes, weights = {}, {}
     for name, config, ready in [
@@ -124,7 +124,7 @@ def step(tokens: Sequence[int], rounds: int) -> Tables:
             optimizer.step()
 
         passes[name], weights[name] = train, trainable(model)
-    return {"training step, 8 x 64 tokens, 12 blocks": table(passes, rounds, weights)}
+    return {"training step, 8 x 128 tokens, 12 blocks": table(passes, rounds, weights)}
 
 
 def full(tokens: Sequence[int], rounds: int) -> Tables:
