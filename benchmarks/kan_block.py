@@ -7,7 +7,7 @@ changes little; ratios are to the first contender, LoRA of rank 16 on both matri
 tensors that a forward and backward pass allocates, the weights not counted. Each part leaves its tables and data in
 benchmarks/results/, and growth a figure.
 
-blocks: forward and backward of the block.   step: of a whole training step of a classifier, 12 blocks, 1,024 tokens.
+blocks: forward and backward of the block.   step: of a training step of a classifier, 12 blocks, 1,024 tokens.
 full:   dense coefficients against the construction that one would write first.
 growth: how the cost grows with grid size, order, rank and tokens, eager.
 
