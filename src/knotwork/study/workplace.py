@@ -131,6 +131,8 @@ def workplace(checkout: Path) -> Iterator[Workplace]:
         _must(folder, "reset", "--quiet", "--hard", commit)
         _must(folder, "clean", "--quiet", "--force", "-d")  # leaves what git ignores: checkpoints, data
         yield Workplace(folder, commit, lock)
+        # All runs have ended; an idle worker of the queue, which has the file open too, must not hold the next up.
+        fcntl.flock(lock, fcntl.LOCK_UN)
 
 
 def committed(checkout: Path, file: str) -> str:
