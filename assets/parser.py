@@ -38,6 +38,7 @@ class Recipe(BaseModel):
     attributes: list[str]
     rows: list[Count]
     hidden_width: Count
+    extra_state_tokens: bool
     dropout: Share
     learning_rate: Annotated[float, Field(gt=0)]
     batch_words: Count

@@ -128,7 +128,7 @@ def test_no_dep_is_idle(stage):
 def test_the_closure_follows_imports():
     """The reader of imports finds what it is made to find: direct, through a package, in a function, by name."""
     files = closure("stages/train.py", "quora", "lora")
-    assert {"src/knotwork/params.py", "src/knotwork/corpora/__init__.py"} <= files
+    assert {"src/knotwork/params/groups.py", "src/knotwork/corpora/__init__.py"} <= files
     assert {"src/knotwork/tasks/quora.py", "src/knotwork/adapters/lora/__init__.py"} <= files
     assert not {"src/knotwork/tasks/sst.py", "src/knotwork/adapters/full/__init__.py"} & files
     assert "src/knotwork/runs.py" in closure("src/knotwork/cli.py", "sst", "lora")

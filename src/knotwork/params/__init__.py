@@ -1,0 +1,46 @@
+"""``params.yaml`` as typed, validated objects: the only place that reads it."""
+
+from knotwork.params.groups import (
+    ADAPTERS,
+    GENERATED,
+    MULTITASK,
+    SINGLE_TASKS,
+    TASKS,
+    Adapter,
+    Full,
+    Generation,
+    Graph,
+    Graphs,
+    Group,
+    Head,
+    Kan,
+    Lora,
+    Member,
+    Params,
+    Symbolic,
+)
+from knotwork.params.reading import UniqueKeys, load_params, read_yaml, validate
+
+__all__ = [
+    "ADAPTERS",
+    "GENERATED",
+    "MULTITASK",
+    "SINGLE_TASKS",
+    "TASKS",
+    "Adapter",
+    "Full",
+    "Generation",
+    "Graph",
+    "Graphs",
+    "Group",
+    "Head",
+    "Kan",
+    "Lora",
+    "Member",
+    "Params",
+    "Symbolic",
+    "UniqueKeys",
+    "load_params",
+    "read_yaml",
+    "validate",
+]
