@@ -16,28 +16,26 @@ interrupted command, given again, goes on where it was.
 
 import argparse
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import kan_figures
+import options
 import pandas as pd
 import torch
-from kan_trials import DATA, EXAMPLES, Trial, by_epoch, by_grid, by_pass, forget, prepared, remembered
-from pydantic import ValidationError
+from kan_trials import DATA, Trial, by_epoch, by_grid, by_pass, forget, prepared, remembered
 
 from knotwork import models, provenance
 from knotwork.errors import UserError, run_main
 from knotwork.files import read_json, sha256, whole_file, write_json, write_text
-from knotwork.params import Params, load_params
+from knotwork.params import Params
 from knotwork.report.formats import percent, percent_interval
 from knotwork.statistics import mean
 
 ROOT = Path(__file__).parents[1]
-CLASSIFIED = ("sst", "cfimdb", "quora")
 GRID_SIZES = (2, 5, 10, 20, 50)
-PASSES = 100
 MLP = ("mlp.c_fc", "mlp.c_proj")
 Rows = list[dict[str, Any]]
 
@@ -59,17 +57,12 @@ class Variant:
 
 def main() -> None:
     """Train the variants of one question and write its table, figure and card."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = options.parser(__doc__, "reports/study/kan")
     parser.add_argument("question", choices=QUESTIONS)
-    parser.add_argument("--task", default="sst", help=f"one of {', '.join(CLASSIFIED)}")
-    parser.add_argument("--rows", type=int, help="training rows; by default those of params.yaml")
-    parser.add_argument("--epochs", type=int, help=f"by default those of params.yaml; memorise: at most {PASSES}")
-    parser.add_argument("--seeds", type=int, nargs="+", help="by default those of params.yaml")
     parser.add_argument("--learning-rate", type=float, help="of all; by default each adapter's of params.yaml")
-    parser.add_argument("--out", type=Path, default=Path("reports/study/kan"))
     parser.add_argument("--png", action="store_true", help="write the figure as .png too")
     arguments = parser.parse_args()
-    params = settings(arguments)
+    params = options.settings(arguments)
     variants_of, trial = QUESTIONS[arguments.question]
     variants = variants_of(params, arguments.task)
     points: Rows = []
@@ -78,60 +71,14 @@ def main() -> None:
         changes = dict(variant.changes)
         if arguments.learning_rate is not None:
             changes[f"{changes['adapter']}.learning_rate"] = arguments.learning_rate
-        rows, result = study(changed(params, changes), arguments.task, variant, trial)
+        rows, result = study(options.changed(params, changes), arguments.task, variant, trial)
         points += rows
         results.append(result)
         print(line(result), flush=True)
-    options = ("task", "rows", "epochs", "seeds", "learning_rate")
-    given = command(f"kan_questions.py {arguments.question}", arguments, options)
+    named = ("task", "rows", "epochs", "seeds", "learning_rate")
+    given = options.command(f"kan_questions.py {arguments.question}", arguments, named)
     write(arguments, given, params, pd.DataFrame(points), results)
     forget()
-
-
-def settings(arguments: argparse.Namespace) -> Params:
-    """params.yaml with what the command line changes.
-
-    Raises:
-        UserError: the task has no classes, or a value is out of range.
-    """
-    if arguments.task not in CLASSIFIED:
-        raise UserError(f"--task: {arguments.task!r} is not a task with classes; there are {', '.join(CLASSIFIED)}")
-    memorise = arguments.question == "memorise"
-    if memorise and arguments.rows is not None and arguments.rows < EXAMPLES:
-        raise UserError(
-            f"--rows: {arguments.rows} are too few, memorise takes {EXAMPLES}; give more or leave it out"
-        )
-    epochs = arguments.epochs if arguments.epochs is not None else PASSES if memorise else None
-    given = {
-        f"corpus.max_rows.{arguments.task}": arguments.rows,
-        f"train.epochs.{arguments.task}": epochs,
-        "seeds": arguments.seeds,
-    }
-    params = changed(load_params(), {key: value for key, value in given.items() if value is not None})
-    if getattr(params.train.epochs, arguments.task) < 1:
-        raise UserError(f"train.epochs.{arguments.task}: there is nothing to see without an epoch; give --epochs")
-    return params
-
-
-def changed(params: Params, changes: dict[str, Any]) -> Params:
-    """The parameters with some replaced, by dotted key; early stopping is off.
-
-    Raises:
-        UserError: they do not go together.
-    """
-    values = params.model_dump()
-    for key, value in {"train.patience": None, **changes}.items():
-        *groups, name = key.split(".")
-        place = values
-        for group in groups:
-            place = place[group]
-        place[name] = value
-    try:
-        return Params.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UserError(f"{where or 'params.yaml'}: {first['msg'].removeprefix('Value error, ')}") from error
 
 
 # --- the variants of each question
@@ -205,7 +152,7 @@ def lora_size(params: Params, task: str, targets: tuple[str, ...] | None = None)
     if params.budget.trainable_parameters is not None:
         return params.budget.trainable_parameters
     targets = {"lora.target_modules": list(targets)} if targets else {}
-    model, answer, _ = prepared(changed(params, {"adapter": "lora", **targets}), task, seed=0, rows=1)
+    model, answer, _ = prepared(options.changed(params, {"adapter": "lora", **targets}), task, seed=0, rows=1)
     return models.count_trainable(model, answer.head)["adapter"]
 
 
@@ -256,13 +203,6 @@ def line(result: dict[str, Any]) -> str:
     return f"{result['variant']}: {'; '.join(parts)}; dev {percent(result['dev_accuracy'])} ({interval})"
 
 
-def command(script: str, arguments: argparse.Namespace, options: Sequence[str]) -> str:
-    """The command line as one would give it again."""
-    given = {key: getattr(arguments, key) for key in options if getattr(arguments, key) is not None}
-    words = [f"--{key.replace('_', '-')} {_words(value)}" for key, value in given.items()]
-    return " ".join([f"python benchmarks/{script}", *words])
-
-
 def write(arguments: argparse.Namespace, given: str, params: Params, table: pd.DataFrame, results: Rows) -> None:
     """The table, the figure and the card, which names the command as it was given."""
     question, out = arguments.question, arguments.out
@@ -305,10 +245,6 @@ def commit() -> dict[str, Any]:
         "commit": head,
         "dirty": bool(git("status", "--porcelain", "--", "src", "benchmarks")) if head else None,
     }
-
-
-def _words(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 QUESTIONS = {

@@ -10,13 +10,13 @@ remaining settings are those of params.yaml: after `make local` those of recipe 
 Leaves <out>/tuning.csv with every trial, .svg and .json. An interrupted command, given again, goes on where it was.
 """
 
-import argparse
 import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import options
 import pandas as pd
-from kan_questions import Rows, at_budget, changed, command, lora_size, settings, write
+from kan_questions import Rows, at_budget, lora_size, write
 from kan_trials import DATA, ROOT, hits, key_of
 from tqdm import tqdm
 
@@ -57,23 +57,18 @@ class Trained(NamedTuple):
 
 def main() -> None:
     """Tune and compare at every budget; write the table, the figure and the card."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = options.parser(__doc__, "reports/study/kan", seeds=[1, 2, 3])
     parser.set_defaults(question="tuning")
-    parser.add_argument("--task", default="sst")
-    parser.add_argument("--rows", type=int, help="training rows; by default those of params.yaml")
-    parser.add_argument("--epochs", type=int, help="by default those of params.yaml")
     parser.add_argument("--ranks", type=int, nargs="+", default=[8, 64], help="of the LoRA that sets a budget")
     parser.add_argument("--rates", type=float, nargs="+", default=list(RATES), help="learning rates to try")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--out", type=Path, default=Path("reports/study/kan"))
     parser.add_argument("--png", action="store_true", help="write the figure as .png too")
     arguments = parser.parse_args()
-    params, task = settings(arguments), arguments.task
+    params, task = options.settings(arguments), arguments.task
     points: Rows = []
     results: Rows = []
     with tqdm(total=len(arguments.ranks) * len(COMPARED) * (len(arguments.rates) + len(params.seeds) - 1)) as bar:
         for rank in arguments.ranks:
-            budget = lora_size(changed(params, {"lora.r": rank, "budget.trainable_parameters": None}), task)
+            budget = lora_size(options.changed(params, {"lora.r": rank, "budget.trainable_parameters": None}), task)
             scores = {}
             for adapter in COMPARED:
                 trials = [
@@ -92,14 +87,14 @@ def main() -> None:
             results[-1] |= {"difference_from_lora": gain._asdict(), "p_value": p_value}
             value, low, high = (100 * part for part in gain)
             tqdm.write(f"  KAN-LoRA - LoRA: {value:+.1f} points ({low:+.1f} to {high:+.1f})")
-    options = ("task", "rows", "epochs", "ranks", "rates", "seeds")
-    write(arguments, command("kan_tuning.py", arguments, options), params, pd.DataFrame(points), results)
+    named = ("task", "rows", "epochs", "ranks", "rates", "seeds")
+    write(arguments, options.command("kan_tuning.py", arguments, named), params, pd.DataFrame(points), results)
     shutil.rmtree(RUNS, ignore_errors=True)
 
 
 def trained(params: Params, task: str, adapter: str, budget: int, rate: float, seed: int, bar: tqdm) -> Trained:
     """A run of an adapter, or the same that an interrupted command has trained already."""
-    one = changed(params, {**at_budget(adapter, budget), f"{adapter}.learning_rate": rate})
+    one = options.changed(params, {**at_budget(adapter, budget), f"{adapter}.learning_rate": rate})
     folder = RUNS / key_of([one.model_dump(mode="json"), task, seed], task)
     if not folder.is_dir():
         train_run(one, task, seed, DATA, folder)

@@ -12,15 +12,13 @@ Leaves <out>/regulariser-gaps.csv, regulariser-spectrum.csv, regulariser.svg and
 command, given again, goes on where it was.
 """
 
-import argparse
 import shutil
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import options
 import pandas as pd
 import torch
-from kan_questions import changed, command, settings
 from kan_trials import DATA, ROOT, key_of
 from tqdm import tqdm
 
@@ -54,19 +52,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 def main() -> None:
     """Train and score every variant with every seed; write tables, figure and card."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = options.parser(__doc__, "reports/study/regulariser", seeds=[1])
     parser.set_defaults(question="regulariser")
-    parser.add_argument("--task", default="sst")
-    parser.add_argument("--rows", type=int, help="training rows; by default those of params.yaml")
-    parser.add_argument("--epochs", type=int, help="by default those of params.yaml")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1])
-    parser.add_argument("--out", type=Path, default=Path("reports/study/regulariser"))
     arguments = parser.parse_args()
-    params, task = settings(arguments), arguments.task
+    params, task = options.settings(arguments), arguments.task
     gaps, spectra = [], []
     with tqdm(total=len(VARIANTS) * len(params.seeds), desc="runs") as bar:
         for variant, changes in VARIANTS.items():
-            one = changed(params, changes)
+            one = options.changed(params, changes)
             for seed in params.seeds:
                 run = trained(one, task, seed)
                 gaps.append({"task": task, "variant": variant, "seed": seed, **gap(run, one)})
@@ -82,7 +75,7 @@ def main() -> None:
     write_text(out / "regulariser.svg", drawn(table, matrices))
     card = {
         "question": "regulariser",
-        "command": command("regulariser.py", arguments, ("task", "rows", "epochs", "seeds")),
+        "command": options.command("regulariser.py", arguments, ("task", "rows", "epochs", "seeds")),
         "created": pd.Timestamp.now("UTC").isoformat(timespec="seconds"),
         **provenance.commit(),
         "corpus": {"manifest": params.corpus.manifest},
