@@ -114,15 +114,21 @@ def _look_up(keys: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> np.nda
     return np.where(keys[place] == wanted, values[place], 0)
 
 
-def measure(folder: Path, settings: Settings) -> dict[str, Any]:
-    """Bits per byte of the model and its rivals on every source, and the model's perplexity of a token."""
+def measure(folder: Path, settings: Settings, seen: dict[str, int]) -> dict[str, Any]:
+    """Bits per byte of the model and its rivals on every source, and the model's perplexity of a token.
+
+    Args:
+        folder: the model's.
+        settings: parameters; the n-gram models are counted on ``measure.ngram_tokens`` of each source.
+        seen: how many tokens of each source the model saw, on which another trigram model is counted.
+    """
     group, tokens = settings.group("measure"), settings.path(settings.values["work"], "tokens")
     model = AutoModelForCausalLM.from_pretrained(folder).eval()
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = AutoTokenizer.from_pretrained(folder)
     index, count = read_index(tokens), int(float(group["ngram_tokens"]))
-    subset = np.concatenate([open_tokens(tokens, source, "train")[:count] for source in index])
-    ngrams = NGrams(subset, len(tokenizer))
+    ngrams = _counted(tokens, dict.fromkeys(index, count), len(tokenizer))
+    alike = _counted(tokens, {source: seen.get(source, 0) for source in index}, len(tokenizer))
     separator = tokenizer.eos_token_id
     result: dict[str, Any] = {}
     for source in index:
@@ -130,6 +136,7 @@ def measure(folder: Path, settings: Settings) -> dict[str, Any]:
         bits = {
             "model": model_bits(model, text),
             "trigram": ngrams.bits(text, separator, 3),
+            "trigram_alike": alike.bits(text, separator, 3),
             "unigram": ngrams.bits(text, separator, 1),
             "xz": 8.0 * len(lzma.compress(text.content, preset=9)),
         }
@@ -137,14 +144,21 @@ def measure(folder: Path, settings: Settings) -> dict[str, Any]:
         result[source] = {name: round(value / len(text.content), 3) for name, value in bits.items()}
         result[source] |= {"bytes": len(text.content), "perplexity": round(2 ** (bits["model"] / counted), 1)}
         print(source, result[source])
-    return {"bits_per_byte": result, "ngram_tokens": len(subset)}
+    return {"bits_per_byte": result, "ngram_tokens": int(ngrams.unigrams.sum())}
+
+
+def _counted(tokens: Path, counts: dict[str, int], vocab_size: int) -> NGrams:
+    """The n-gram models of the first tokens of each source's training file."""
+    parts = [open_tokens(tokens, source, "train")[:count] for source, count in counts.items()]
+    return NGrams(np.concatenate(parts), vocab_size)
 
 
 def render(card: dict[str, Any], about: dict[str, Any]) -> str:
     """The model's README.md from its card and what the parameters say ``about`` data and limits."""
     training, minutes = card["settings"], card["train_seconds"] / 60
     rows = [
-        f"| {source} | {v['model']:.3f} | {v['trigram']:.3f} | {v['unigram']:.3f} | {v['xz']:.3f} "
+        f"| {source} | {v['model']:.3f} | {v['trigram_alike']:.3f} | {v['trigram']:.3f} | {v['unigram']:.3f} "
+        f"| {v['xz']:.3f} "
         f"| {v['perplexity']:.1f} | {v['bytes']:,} |"
         for source, v in card["bits_per_byte"].items()
     ]
@@ -181,11 +195,12 @@ def render(card: dict[str, Any], about: dict[str, Any]) -> str:
             "## Quality",
             "Bits per byte of held-out text; lower is better. `trigram` is an interpolated trigram model "
             f"(Witten-Bell) and `unigram` an add-one unigram model of the first {card['ngram_tokens']:,} "
-            "training tokens (the same number from each source), over the same vocabulary; `xz` is `xz -9` "
-            "on the same text. Perplexity is that of the model for one token.",
+            "training tokens (the same number from each source), over the same vocabulary; `trigram, equal text` "
+            "is counted on as many tokens of each source as the model saw; `xz` is `xz -9` on the same text. "
+            "Perplexity is that of the model for one token.",
             "",
-            "| source | model | trigram | unigram | xz | perplexity | bytes measured |",
-            "| --- | --- | --- | --- | --- | --- | --- |",
+            "| source | model | trigram, equal text | trigram | unigram | xz | perplexity | bytes measured |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- |",
             *rows,
             "",
             "## Training",
@@ -231,7 +246,8 @@ def main() -> None:
         table = json.loads(settings.path(settings.values["work"], "tokenizer.json").read_text())
     except (OSError, ValueError) as error:
         raise Mistake(f"{folder}: no finished model ({error}); run tokenizer.py and pretrain.py first") from error
-    card |= measure(folder, settings) | {"tokenizer_table": table}
+    seen = {source: round(share * card["tokens_seen"]) for source, share in card["settings"]["mixture"].items()}
+    card |= measure(folder, settings, seen) | {"tokenizer_table": table}
     card["vocab_size"] = json.loads((folder / "config.json").read_text())["vocab_size"]
     text = json.dumps(card, indent=2, sort_keys=True) + "\n"
     replace_file(folder / "card.json", lambda path: path.write_text(text))

@@ -1,10 +1,13 @@
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+
+from knotwork.graphs import write_marker
 
 SCRIPT = """
 import sys
@@ -13,34 +16,51 @@ from conftest import small_params
 from knotwork.errors import run_main
 from knotwork.training.run import train_run
 
-folder, destination, size = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+folder, destination, size, task = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 # About half of the steps are clipped, so that gradients of another scale train other weights, AdamW or not.
 params = small_params({
     "train.batch.size": size,
     "train.batch.accumulation": 2,
     "train.optimizer.max_grad_norm": 3.3,
     "train.checkpoint_steps": 3,
+    "multitask.members": ["sst", "sonnet"],
+    "train.epochs.multitask": 2,
 })
-run_main(lambda: train_run(params, "sst", 1, folder, destination))
+run_main(lambda: train_run(params, task, 1, folder, destination))
 """
 
 
-def launch(folder: Path, data: Path, launcher: list[str], size: int = 4) -> subprocess.CompletedProcess:
+def launch(
+    folder: Path, data: Path, launcher: list[str], size: int = 4, task: str = "sst"
+) -> subprocess.CompletedProcess:
     script = folder / "script.py"
     script.write_text(SCRIPT)
     tests = str(Path(__file__).parents[1])
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": tests}
-    command = [sys.executable, *launcher, str(script), str(data), f"models/{len(launcher)}", str(size)]
+    command = [sys.executable, *launcher, str(script), str(data), f"models/{len(launcher)}", str(size), task]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
 
 
 TWO = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 
 
-def test_two_processes_give_the_loss_curve_of_one(tmp_path, data):
+@pytest.fixture
+def joint(data, tmp_path):
+    """The folder of data with the files of multitask's members below multitask's."""
+    folder = tmp_path / "data"
+    shutil.copytree(data / "identity", folder / "identity")
+    for name in ("sst", "sonnet"):
+        shutil.copytree(data / "raw" / name, folder / "raw/multitask" / name)
+    write_marker(folder / "graphs/multitask")
+    return folder
+
+
+@pytest.mark.parametrize("task", ["sst", "multitask"])
+def test_two_processes_give_the_loss_curve_of_one(tmp_path, data, joint, task):
+    """Of multitask too, where every step leaves the other tasks' heads without a gradient."""
     curves = []
     for launcher in ([], TWO):
-        done = launch(tmp_path, data, launcher)
+        done = launch(tmp_path, joint if task == "multitask" else data, launcher, task=task)
         assert done.returncode == 0, done.stderr
         curves.append(pd.read_csv(tmp_path / f"models/{len(launcher)}/history.csv"))
     single, double = curves
