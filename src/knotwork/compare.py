@@ -303,7 +303,8 @@ def _entries_of(run: Run, task: str, texts: dict[str, str]) -> list[Entry]:
         found = []
         for result in read_results(run.folder / task):
             scores = read_scores(file, result.task if result.member else None)
-            found.append(Entry(run.name, replace(result, member=False), scores.with_texts(texts)))
+            known = {split: each.with_texts(texts) for split, each in scores.items()}
+            found.append(Entry(run.name, replace(result, member=False), known))
         return found
     except UserError as error:
         raise UserError(str(error).replace(str(run.folder), run.shown)) from error

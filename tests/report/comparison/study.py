@@ -16,7 +16,7 @@ from knotwork.report.comparison.scores import COLUMNS, read_scores
 from knotwork.report.read import read_task
 from knotwork.statistics import chrf, generated_lines, perplexity
 
-from ..conftest import CLASSES, GENERATED, OPENING, TRUTH, Results
+from ..conftest import CLASSES, GENERATED, OPENING, TRUTH, Results, interval
 
 EXAMPLES = 60
 POEMS = 6
@@ -51,9 +51,19 @@ class Study:
                 rows.append([seed, "dev", f"x{index}", text_hash(f"text {index}"), gold, answer, loss, 1])
             rows.append([seed, "test", "t0", text_hash("test"), "", 0, "", ""])
         self.write_scores(run, task, rows)
-        accuracy = float(np.mean(hits))
-        spread = {"accuracy": accuracy, "accuracy_low": accuracy - 0.05, "accuracy_high": accuracy + 0.05}
-        results.change(task, "metrics.json", **spread)
+        results.change(task, "metrics.json", **interval("accuracy", *_spread(hits)))
+
+    def deeper(self, run: str, task: str, *hits: Sequence[bool]) -> None:
+        """Add answers to deeper formulas, for each seed of a run whether it is right on each, and their score."""
+        path = self.root / run / task / "scores.tsv"
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.reader(file, delimiter="\t"))[1:]
+        for seed, right in enumerate(hits, start=1):
+            for index, hit in enumerate(right):
+                name, text, gold = f"2-{index:04d}a", text_hash(f"formula {index}"), index % 2
+                rows.append([seed, "extrapolation", name, text, gold, gold if hit else 1 - gold, 0.7, 1])
+        self.write_scores(run, task, rows)
+        self.results(run).change(task, "metrics.json", **interval("extrapolation_accuracy", *_spread(hits)))
 
     def sonnets(self, run: str, share: float, nll: float, adapter: str = "lora", hashed: bool = False) -> None:
         """Add results of the sonnets: a share of each poem's lines is right, every token costs ``nll`` nats."""
@@ -133,6 +143,12 @@ class Study:
             if (self.root / run / task / "card.json").is_file()
         ]
         return compare_entries(list(runs), entries)
+
+
+def _spread(hits: Sequence[Sequence[bool]]) -> tuple[float, float, float]:
+    """The share of hits and an invented interval around it."""
+    share = float(np.mean(hits))
+    return share, share - 0.05, share + 0.05
 
 
 def poem(number: int, share: float) -> str:

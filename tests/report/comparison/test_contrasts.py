@@ -1,7 +1,7 @@
 import pytest
 
 from knotwork.errors import UserError
-from knotwork.report.comparison.contrasts import ACCURACY, CHRF, PERPLEXITY
+from knotwork.report.comparison.contrasts import ACCURACY, CHRF, EXTRAPOLATION, PERPLEXITY
 from knotwork.significance import exact_mcnemar, holm, paired_difference, smallest_difference
 
 from .study import Study, right_on
@@ -37,6 +37,60 @@ def test_several_seeds_and_other_measures_are_tested_by_the_bootstrap(study: Stu
     assert accuracy.smallest == pytest.approx(width * (1.96 + 0.8416) / (2 * 1.96), rel=1e-3)
     assert chrf.difference.value > 0 > perplexity.difference.value
     assert chrf.verdict == perplexity.verdict == "better"
+
+
+def test_extrapolation_is_tested_as_dev_is(study: Study) -> None:
+    for run, wrong in (("a", 24), ("b", 4)):
+        study.classes(run, "sst", right_on(*range(wrong)))
+        study.deeper(run, "sst", right_on(*range(30 - wrong), examples=40))
+    dev, deeper = study.compare("a", "b").contrasts
+    assert (dev.measure, deeper.measure) == (ACCURACY, EXTRAPOLATION)
+    hits = [study.entry(run, "sst").splits["extrapolation"].hits[0] for run in ("b", "a")]
+    assert (deeper.test, deeper.p_value) == ("exact McNemar", exact_mcnemar(*hits))
+    assert deeper.alone == (0, 20)
+    assert deeper.smallest == smallest_difference(40, 20 / 40)
+    assert (dev.verdict, deeper.verdict) == ("better", "worse")
+    assert [dev.adjusted, deeper.adjusted] == holm([dev.p_value, deeper.p_value])
+    study.classes("c", "sst", right_on(1), right_on(2))
+    study.deeper("c", "sst", right_on(1, examples=40), right_on(examples=40))
+    _, deeper = study.compare("a", "c").contrasts
+    scores = [study.entry(run, "sst").splits["extrapolation"].accuracy() for run in ("c", "a")]
+    assert deeper.test == "paired bootstrap"
+    assert (deeper.difference, deeper.p_value) == paired_difference(*scores)
+
+
+def test_runs_without_deeper_formulas_are_compared_on_dev(study: Study) -> None:
+    for number, run in enumerate(("old", "a", "b")):
+        study.classes(run, "sst", right_on(number))
+    for number, run in enumerate(("a", "b")):
+        study.deeper(run, "sst", right_on(number, examples=8))
+    (group,) = study.compare("old", "a", "b").groups
+    assert [(c.measure, c.first, c.run) for c in group.contrasts] == [
+        (ACCURACY, "old", "a"),
+        (ACCURACY, "old", "b"),
+        (EXTRAPOLATION, "a", "b"),
+    ]
+
+
+@pytest.mark.parametrize("changed", [{"id": "3-0000a"}, {"text_hash": "x"}, {"gold": "1", "prediction": "1"}, {}])
+def test_other_deeper_formulas_are_not_compared(study: Study, changed: dict) -> None:
+    for run in ("a", "b", "c"):
+        study.classes(run, "sst", right_on(1))
+        study.deeper(run, "sst", right_on(examples=8 if changed or run != "b" else 9))
+    if changed:
+        study.change_scores("b", "sst", 61, **changed)
+    (group,) = study.compare("a", "b", "c").groups
+    assert [entry.run for entry in group.compared(ACCURACY)] == ["a", "b", "c"]
+    assert [entry.run for entry in group.compared(EXTRAPOLATION)] == ["a", "c"]
+    assert [c.run for c in group.contrasts if c.measure is EXTRAPOLATION] == ["c"]
+
+
+def test_a_score_without_its_answers_is_one_line(study: Study) -> None:
+    for run in ("a", "b"):
+        study.classes(run, "sst", right_on(1))
+    study.results("b").change("sst", "metrics.json", extrapolation_accuracy=0.5)
+    with pytest.raises(UserError, match=r"^b, sst: scores.tsv holds no extrapolation rows, metrics[^\n]*$"):
+        study.compare("a", "b")
 
 
 def test_p_values_are_corrected_over_tasks_and_runs(three: Study) -> None:

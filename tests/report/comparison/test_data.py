@@ -22,6 +22,17 @@ def test_every_figure_has_its_data(three: Study) -> None:
     assert len(disagreements[disagreements["task"] == "sst"]) == 25 * 3
 
 
+def test_extrapolation_is_in_scores_and_differences(study: Study) -> None:
+    for run in ("a", "b"):
+        study.classes(run, "sst", right_on(1))
+        study.deeper(run, "sst", right_on(*range(10 if run == "b" else 0), examples=20))
+    found = frames(study.compare("a", "b"))
+    scores = found["scores.csv"].set_index(["measure", "run"])
+    assert scores.loc[("extrapolation_accuracy", "b"), "value"] == 0.5
+    (row,) = found["differences.csv"].query("measure == 'extrapolation_accuracy'").to_dict("records")
+    assert (row["run"], row["against"], row["test"], row["only_other_right"]) == ("b", "a", "exact McNemar", 10)
+
+
 def test_nothing_to_show_gives_headers_or_no_file(study: Study) -> None:
     study.classes("a", "sst", right_on(1))
     study.classes("b", "sst", right_on(1))

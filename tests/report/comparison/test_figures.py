@@ -4,7 +4,7 @@ import pytest
 from markupsafe import Markup
 
 from knotwork.report.comparison import figures, scales
-from knotwork.report.comparison.contrasts import ACCURACY, CHRF, measures
+from knotwork.report.comparison.contrasts import ACCURACY, CHRF, EXTRAPOLATION
 from knotwork.report.elements import Figure
 
 from .study import Study, right_on
@@ -22,11 +22,7 @@ def texts(picture: Markup) -> set[str]:
 def all_figures(three: Study) -> list[Figure]:
     comparison = three.compare("lora", "full", "head")
     return [
-        *(
-            figures.scores(comparison, group, measure)
-            for group in comparison.groups
-            for measure in measures(group.first.result)
-        ),
+        *(figures.scores(comparison, group, measure) for group in comparison.groups for measure in group.measures),
         *(figures.curves(comparison, group) for group in comparison.groups),
         *figures.costs(comparison),
     ]
@@ -59,6 +55,21 @@ def test_scores_stand_beside_marks_and_differences(three: Study) -> None:
     assert "Full: +38.3, interval" in alt(differences)
     assert {"Significant", "May be chance"} <= texts(differences)
     assert "lora" not in {text for text in texts(differences) if not text.startswith("Difference")}
+
+
+def test_extrapolation_is_drawn_as_dev_is(study: Study) -> None:
+    for run in ("old", "a", "b"):
+        study.classes(run, "sst", right_on(1))
+        if run != "old":
+            study.deeper(run, "sst", right_on(*range(10 if run == "b" else 0), examples=20))
+    comparison = study.compare("old", "a", "b")
+    figure = figures.scores(comparison, comparison.groups[0], EXTRAPOLATION)
+    scores, differences = figure.pictures
+    assert "A: 100.0, interval 95.0 to 105.0. B: 50.0" in alt(scores)
+    assert "Extrapolation accuracy, %" in texts(scores)
+    assert "B: −50.0, interval" in alt(differences)
+    assert "Difference from a, points" in texts(differences)
+    assert "how far each run is from a on the same examples" in figure.caption
 
 
 def test_a_baseline_that_differs_is_no_line(study: Study) -> None:

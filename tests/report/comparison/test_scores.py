@@ -17,16 +17,26 @@ def path(study: Study, task: str = "sst"):
 
 def test_dev_rows_are_read_seed_by_seed(study: Study) -> None:
     study.classes("lora", "sst", right_on(0, 1), right_on(5))
-    scores = read_scores(path(study))
+    scores = read_scores(path(study))["dev"]
     assert scores.predictions.shape == scores.nll.shape == scores.tokens.shape == (2, 60)
     assert scores.ids[:2] == ["x0", "x1"]
     assert scores.hits.sum(axis=1).tolist() == [58, 59]
     assert scores.accuracy().value == pytest.approx(117 / 120)
 
 
+def test_further_splits_with_true_classes_are_read_too(study: Study) -> None:
+    study.classes("lora", "sst", right_on(), right_on(1))
+    study.deeper("lora", "sst", right_on(3, examples=8), right_on(examples=8))
+    found = read_scores(path(study))
+    assert {split: scores.hits.sum(axis=1).tolist() for split, scores in found.items()} == {
+        "dev": [60, 59],
+        "extrapolation": [7, 8],
+    }
+
+
 def test_texts_with_line_ends_survive(study: Study) -> None:
     study.sonnets("lora", 0.5, 3.0)
-    scores = read_scores(path(study, "sonnet"))
+    scores = read_scores(path(study, "sonnet"))["dev"]
     assert scores.gold == [poem(number, 1) for number in range(POEMS)]
     truth = [generated_lines(text) for text in scores.gold]
     written = [[generated_lines(poem(number, 0.5)) for number in range(POEMS)]]
@@ -35,7 +45,7 @@ def test_texts_with_line_ends_survive(study: Study) -> None:
 
 def test_hashes_are_not_scored_until_their_texts_are_known(study: Study) -> None:
     study.sonnets("lora", 0.5, 3.0, hashed=True)
-    scores = read_scores(path(study, "sonnet"))
+    scores = read_scores(path(study, "sonnet"))["dev"]
     assert scores.chrf_generated() is None
     texts = {text_hash(poem(number, 1)): poem(number, 1) for number in range(POEMS)}
     study.sonnets("full", 0.5, 3.0)
@@ -48,7 +58,7 @@ def test_a_run_without_test_rows_is_read(study: Study) -> None:
     study.classes("lora", "sst", right_on())
     lines = [line for line in path(study).read_text(encoding="utf-8").splitlines() if "\ttest\t" not in line]
     path(study).write_text("\n".join(lines) + "\n", encoding="utf-8")
-    assert len(read_scores(path(study)).ids) == 60
+    assert len(read_scores(path(study))["dev"].ids) == 60
 
 
 @pytest.mark.parametrize(
@@ -101,6 +111,6 @@ def replace(file, name: str, value: str) -> None:
 
 def test_labels_stay_texts(study: Study) -> None:
     study.classes("lora", "sst", right_on())
-    scores = read_scores(path(study))
+    scores = read_scores(path(study))["dev"]
     assert set(scores.gold) == {"0", "1", "2", "3", "4"}
     assert scores.predictions.dtype == np.object_

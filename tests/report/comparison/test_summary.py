@@ -129,6 +129,19 @@ def test_remarks_name_what_weakens_the_figures(study: Study) -> None:
     )
 
 
+def test_runs_that_extrapolation_leaves_out_are_named(study: Study) -> None:
+    for run, examples in (("old", 0), ("a", 20), ("b", 30), ("c", 30), ("d", 20)):
+        study.classes(run, "sst", right_on(1))
+        if examples:
+            study.deeper(run, "sst", right_on(*range(20 if run == "d" else 0), examples=examples))
+    comparison = study.compare("old", "a", "b", "c", "d")
+    text = " ".join(summary.remarks(comparison, {}))
+    assert "In extrapolation on SST, old has no results." in text
+    assert "In extrapolation on SST, b and c answered other examples than a and are not compared with it." in text
+    assert summary.winners(comparison)[1].startswith("SST: a has the best extrapolation accuracy")
+    assert summary.sentences(comparison)[0] == "Against a, d is worse in extrapolation on SST (−100.0 points)."
+
+
 @pytest.mark.parametrize(
     "change", [{"rows": {"train": 100}}, {"corpus": {"files": {"dev": "b2" * 32, "train": "x"}}}]
 )

@@ -6,7 +6,7 @@ from knotwork.report.comparison.contrasts import ACCURACY, CHRF, PERPLEXITY
 from knotwork.report.comparison.examples import disagreements
 from knotwork.report.elements import Cell, Table
 
-from ..conftest import interval, verse
+from ..conftest import verse
 from .study import Study, right_on
 
 S = formats.SPACE
@@ -80,25 +80,37 @@ def test_contrasts_of_accuracies(three: Study) -> None:
     assert table.caption == "SST: accuracy on 60 dev examples; differences are from lora."
 
 
-def test_formulas_have_a_table_of_deeper_ones_and_surface_baselines(study: Study) -> None:
-    for run in ("a", "b"):
-        study.classes(run, "sst", right_on(*range(30)), adapter="kan" if run == "b" else "lora")
-    spread = interval("extrapolation_accuracy", 0.412, 0.37, 0.45)
-    study.results("b").change("sst", "metrics.json", **spread, baseline_tokens=0.49)
+def test_extrapolation_has_a_table_as_dev_has(study: Study) -> None:
+    for run, wrong in (("a", 3), ("b", 9)):
+        study.classes(run, "sst", right_on(*range(30)))
+        study.deeper(run, "sst", right_on(*range(wrong), examples=20))
+    study.results("b").change("sst", "metrics.json", baseline_tokens=0.49)
     comparison = study.compare("a", "b")
     (group,) = comparison.groups
-    deeper = tables.deeper(comparison, group)
-    assert [row[0].text for row in deeper.rows] == ["b"]
-    assert column(deeper, "Extrapolation") == [Cell(f"41.2{S}%", "37.0–45.0")]
-    assert column(deeper, "Change, points") == [Cell("−8.8")]
-    table = tables.contrasts(comparison, group, ACCURACY)
-    place = [cell.text for cell in column(table, "Run")].index("Bag of tokens")
-    assert column(table, "Accuracy")[place] == Cell(f"49.0{S}%")
+    dev, deeper = (tables.contrasts(comparison, group, measure) for measure in group.measures)
+    place = [cell.text for cell in column(dev, "Run")].index("Bag of tokens")
+    assert column(dev, "Accuracy")[place] == Cell(f"49.0{S}%")
+    assert "Trained parameters" in dev.head
+    assert [cell.text for cell in column(deeper, "Run")] == ["a", "b"]
+    assert column(deeper, "Extrapolation accuracy")[1] == Cell(f"55.0{S}%", "50.0–60.0")
+    assert column(deeper, "Difference, points")[1].text == "−30.0"
+    assert column(deeper, "p, Holm")[1].below == "0 : 6"
+    assert deeper.caption == (
+        "SST: extrapolation accuracy on 20 formulas deeper than any that was trained on; differences are from a."
+    )
 
 
-def test_without_deeper_formulas_there_is_no_such_table(three: Study) -> None:
-    comparison = three.compare("lora", "full", "head")
-    assert [tables.deeper(comparison, group) for group in comparison.groups] == [None] * len(comparison.groups)
+def test_the_overview_says_who_has_no_extrapolation_or_another(study: Study) -> None:
+    for run, examples in (("old", 0), ("a", 20), ("b", 20), ("c", 24)):
+        study.classes(run, "sst", right_on(1))
+        if examples:
+            study.deeper(run, "sst", right_on(*range(5), examples=examples))
+    (table,) = tables.overview(study.compare("old", "a", "b", "c"))
+    old, first, same, other = column(table, "SST, extrapolation accuracy")
+    assert old == Cell("–")
+    assert (first.text, first.below, same.below) == (f"75.0{S}%", "", "0.0")
+    assert other.below == "other examples"
+    assert (other.whisker.against, other.whisker.hollow) == (other.whisker.value, False)
 
 
 def test_contrasts_of_sonnets(three: Study) -> None:

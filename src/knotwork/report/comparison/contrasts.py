@@ -1,11 +1,11 @@
 """Which runs may be compared, and what paired tests say of their differences.
 
 Runs are compared task by task, within groups that share the dev file, the prompt, the base and the selection
-protocol. In each group every run is held against the group's first one.
+protocol. In each group every run is held against the group's first one that has the measure in question.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from scipy.stats import norm
@@ -19,6 +19,7 @@ from knotwork.significance import exact_mcnemar, holm, paired_difference, smalle
 from knotwork.statistics import CorpusScore, Interval
 
 LEVEL, POWER = 0.05, 0.8
+IDENTITY = ("example", "text", "true class")
 TOLERANCE = 1e-4  # metrics.json holds six digits, scores.tsv as many decimals
 
 
@@ -34,6 +35,8 @@ class Measure:
         scale: shown values per value; 100 for a fraction shown in percent.
         unit: of a shown difference.
         of: the score as a formula over examples; None where it cannot be computed.
+        split: of the examples.
+        examples: what those are, in words.
     """
 
     key: str
@@ -43,6 +46,8 @@ class Measure:
     scale: float
     unit: str
     of: Callable[[Scores], CorpusScore | None]
+    split: str = "dev"
+    examples: str = "dev examples"
 
     @property
     def name(self) -> str:
@@ -67,22 +72,60 @@ class Measure:
 
 
 ACCURACY = Measure("accuracy", "Accuracy", "on {}", 1, 100, " points", Scores.accuracy)
+EXTRAPOLATION = Measure(
+    "extrapolation_accuracy",
+    "Extrapolation accuracy",
+    "in extrapolation on {}",
+    1,
+    100,
+    " points",
+    Scores.accuracy,
+    "extrapolation",
+    "formulas deeper than any that was trained on",
+)
+ACCURACIES = (ACCURACY, EXTRAPOLATION)
 CHRF = Measure("chrf_generated", "chrF of generated lines", "in chrF on {}", 1, 1, "", Scores.chrf_generated)
 PERPLEXITY = Measure("perplexity", "Perplexity", "in perplexity on {}", -1, 1, "", Scores.perplexity)
 
 
 def measures(result: TaskResult) -> tuple[Measure, ...]:
-    """What a task's runs are compared by, the most telling first."""
-    return (ACCURACY,) if result.is_classification else (CHRF, PERPLEXITY)
+    """What a run of a task can be compared by, the most telling first."""
+    if not result.is_classification:
+        return CHRF, PERPLEXITY
+    return ACCURACIES if result.metrics.extrapolation_accuracy is not None else (ACCURACY,)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What one run reached on one task."""
+    """What one run reached on one task.
+
+    Attributes:
+        run: its name.
+        result: its figures and how they came about.
+        splits: what it answered, by split.
+    """
 
     run: str
     result: TaskResult
-    scores: Scores
+    splits: Mapping[str, Scores]
+
+    @property
+    def scores(self) -> Scores:
+        """What it answered on dev."""
+        return self.splits["dev"]
+
+    def on(self, measure: Measure) -> Scores:
+        """What it answered on the examples of a measure that it has.
+
+        Raises:
+            UserError: its files contradict each other: there are none.
+        """
+        if measure.split not in self.splits:
+            raise UserError(
+                f"{self.run}, {self.result.task}: scores.tsv holds no {measure.split} rows, metrics.json has "
+                f"{measure.key}; they are not of one run, run `dvc repro` to write both anew"
+            )
+        return self.splits[measure.split]
 
     @property
     def card(self) -> Card:
@@ -97,7 +140,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Contrast:
-    """How a run differs from the first of its group in a measure.
+    """How a run differs from the first of its group that has a measure.
 
     Attributes:
         task: the task.
@@ -145,8 +188,21 @@ class Group:
 
     @property
     def first(self) -> Entry:
-        """The run that the others are held against."""
+        """The run that the others are held against on dev."""
         return self.entries[0]
+
+    @property
+    def measures(self) -> list[Measure]:
+        """What its runs are compared by: whatever one of them has."""
+        return list(dict.fromkeys(measure for entry in self.entries for measure in measures(entry.result)))
+
+    def compared(self, measure: Measure) -> list[Entry]:
+        """The runs that a measure compares, the first of which the others are held against.
+
+        They have the measure, on the same examples; those of dev are the same in the whole group.
+        """
+        first, *others = (entry for entry in self.entries if measure in measures(entry.result))
+        return [first, *(other for other in others if _first_difference(first, other, measure) is None)]
 
     def contrast(self, run: str, measure: Measure) -> Contrast | None:
         """How a run differs in a measure; None for the first, and where nothing could be tested."""
@@ -206,7 +262,7 @@ def compare_entries(runs: list[str], entries: Sequence[Entry]) -> Comparison:
         for entry in entries:
             if entry.result.task == task:
                 alike.setdefault(tuple(matching(entry.card).values()), []).append(entry)
-        groups += [Group(task, members, _contrasts(members)) for members in alike.values()]
+        groups += [Group(task, members, _contrasts(Group(task, members, []))) for members in alike.values()]
     adjusted = iter(holm([contrast.p_value for group in groups for contrast in group.contrasts]))
     corrected = [
         replace(group, contrasts=[replace(contrast, adjusted=next(adjusted)) for contrast in group.contrasts])
@@ -215,14 +271,14 @@ def compare_entries(runs: list[str], entries: Sequence[Entry]) -> Comparison:
     return Comparison(runs, corrected)
 
 
-def _contrasts(entries: list[Entry]) -> list[Contrast]:
-    """How the others differ from the first; p-values are not corrected yet."""
-    first, *others = entries
-    for entry in entries:
-        _check_examples(first, entry)
+def _contrasts(group: Group) -> list[Contrast]:
+    """How the others differ from the first, measure by measure; p-values are not corrected yet."""
+    for entry in group.entries:
+        _check_examples(group.first, entry)
     found = []
-    for measure in measures(first.result):
-        scores = {entry.run: _score(entry, measure) for entry in entries}
+    for measure in group.measures:
+        first, *others = compared = group.compared(measure)
+        scores = {entry.run: _score(entry, measure) for entry in compared}
         for entry in others:
             score, reference = scores[entry.run], scores[first.run]
             if score is not None and reference is not None:
@@ -233,8 +289,9 @@ def _contrasts(entries: list[Entry]) -> list[Contrast]:
 def _contrast(entry: Entry, first: Entry, measure: Measure, score: CorpusScore, reference: CorpusScore) -> Contrast:
     difference, p_value = paired_difference(score, reference)
     alone = None
-    if measure is ACCURACY and entry.scores.seeds == first.scores.seeds == 1:
-        hits, other = entry.scores.hits[0], first.scores.hits[0]
+    ours, theirs = entry.on(measure), first.on(measure)
+    if measure in ACCURACIES and ours.seeds == theirs.seeds == 1:
+        hits, other = ours.hits[0], theirs.hits[0]
         p_value = exact_mcnemar(hits, other)
         alone = int((hits & ~other).sum()), int((~hits & other).sum())
         smallest = _smallest_in_counts(len(hits), sum(alone))
@@ -260,7 +317,7 @@ def _smallest_in_bootstrap(difference: Interval) -> float | None:
 
 
 def _score(entry: Entry, measure: Measure) -> CorpusScore | None:
-    score = measure.of(entry.scores)
+    score = measure.of(entry.on(measure))
     stated = entry.score(measure).value
     if score is not None and not math.isclose(score.value, stated, rel_tol=TOLERANCE, abs_tol=TOLERANCE):
         raise UserError(
@@ -272,20 +329,25 @@ def _score(entry: Entry, measure: Measure) -> CorpusScore | None:
 
 def _check_examples(first: Entry, other: Entry) -> None:
     """Runs with the same dev file must have the same examples."""
-    ours, theirs = _identities(first), _identities(other)
-    different = [(a, b) for a, b in zip(ours, theirs, strict=False) if a != b]
-    if different or len(ours) != len(theirs):
-        problem = " and ".join(different[0]) if different else f"{len(ours)} and {len(theirs)} of them"
+    problem = _first_difference(first, other, measures(first.result)[0])
+    if problem is not None:
         raise UserError(
             f"{first.run} and {other.run}, {first.result.task}: the dev examples differ ({problem}) though their "
             "cards name the same dev file; evaluate both anew with `dvc repro`"
         )
 
 
-def _identities(entry: Entry) -> list[str]:
-    """What each example is, in words. Of a sonnet the hash alone: one run may hold its text and another not."""
-    scores = entry.scores
-    if not entry.result.is_classification:
-        return [f"example {name}, text {text}" for name, text in zip(scores.ids, scores.hashes, strict=True)]
-    rows = zip(scores.ids, scores.hashes, scores.gold, strict=True)
-    return [f"example {name}, text {text}, true class {gold}" for name, text, gold in rows]
+def _first_difference(one: Entry, other: Entry, measure: Measure) -> str | None:
+    """Where the examples of two runs differ, in words; None if they are the same."""
+    ours, theirs = _identities(one, measure), _identities(other, measure)
+    for pair in zip(ours, theirs, strict=False):
+        if pair[0] != pair[1]:
+            return " and ".join(", ".join(map(" ".join, zip(IDENTITY, row, strict=False))) for row in pair)
+    return None if len(ours) == len(theirs) else f"{len(ours)} and {len(theirs)} of them"
+
+
+def _identities(entry: Entry, measure: Measure) -> list[tuple[str, ...]]:
+    """What each example is. Of a sonnet the hash alone: one run may hold its text and another not."""
+    scores = entry.on(measure)
+    gold = [scores.gold] if entry.result.is_classification else []
+    return list(zip(scores.ids, scores.hashes, *gold, strict=True))

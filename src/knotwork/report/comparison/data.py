@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from knotwork.report.comparison.contrasts import Comparison, measures
+from knotwork.report.comparison.contrasts import Comparison
 from knotwork.report.comparison.examples import disagreements
 from knotwork.report.comparison.summary import number
 from knotwork.report.data import SCORES, pictured
@@ -27,8 +27,8 @@ def _scores(comparison: Comparison) -> pd.DataFrame:
     rows = [
         (group.task, number(comparison, group), measure.key, entry.run, *entry.score(measure))
         for group in comparison.groups
-        for measure in measures(group.first.result)
-        for entry in group.entries
+        for measure in group.measures
+        for entry in group.compared(measure)
     ]
     return pd.DataFrame(rows, columns=columns)
 

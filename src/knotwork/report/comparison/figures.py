@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from knotwork.report import data, forest, formats, labels, svg
 from knotwork.report.comparison import scales
 from knotwork.report.comparison.contrasts import (
+    ACCURACIES,
     ACCURACY,
     CHRF,
     Comparison,
@@ -34,15 +35,17 @@ def scores(comparison: Comparison, group: Group, measure: Measure) -> Figure:
     """A group's runs in one measure: scores, and beside them the paired differences from the first."""
     key = f"{group.task}-{number(comparison, group)}-{measure.key}"
     name = sentence_case(place(comparison, group))
-    pictures = [_scores(key, f"{measure.title} on dev{_percent(measure)}", group, measure)]
+    where = " on dev" if measure.split == "dev" else ""
+    pictures = [_scores(key, f"{measure.title}{where}{_percent(measure)}", group, measure)]
     differences = _differences(key, group, measure)
     marks = "; dotted lines are marks to hold against it" if _marks(group, measure) else ""
     if differences is None:
         caption = f"{name}: {measure.name} with {formats.CONFIDENCE} intervals{marks}."
         return Figure(caption, pictures, (data.SCORES,))
+    first = group.compared(measure)[0].run
     return Figure(
         f"{name}. First: {measure.name} with {formats.CONFIDENCE} intervals{marks}. Second: how far each run is "
-        f"from {group.first.run} on the same examples; what a whisker across the line at zero shows may be chance, "
+        f"from {first} on the same examples; what a whisker across the line at zero shows may be chance, "
         "and a full dot is a difference that stands after Holm’s correction."
         + (" Less is better." if measure.sign < 0 else ""),
         [*pictures, differences],
@@ -52,10 +55,10 @@ def scores(comparison: Comparison, group: Group, measure: Measure) -> Figure:
 
 def _scores(key: str, title: str, group: Group, measure: Measure) -> Markup:
     rows = []
-    for entry in group.entries:
+    for entry in group.compared(measure):
         value, low, high = (measure.scale * part for part in entry.score(measure))
         rows.append(forest.Row(_label(entry.run), formats.decimal(value), value, low, high))
-    within = (0, 100) if measure is ACCURACY else None
+    within = (0, 100) if measure in ACCURACIES else None
     return forest.draw(
         f"{key}-scores", title, rows, "score", marks=_marks(group, measure), within=within, left=LABELS
     )
@@ -63,7 +66,7 @@ def _scores(key: str, title: str, group: Group, measure: Measure) -> Markup:
 
 def _differences(key: str, group: Group, measure: Measure) -> Markup | None:
     rows = []
-    for entry in group.entries:
+    for entry in group.compared(measure):
         contrast = group.contrast(entry.run, measure)
         if contrast is not None:
             value, low, high = (measure.scale * part for part in contrast.difference)
@@ -72,7 +75,7 @@ def _differences(key: str, group: Group, measure: Measure) -> Markup | None:
             rows.append(forest.Row(_label(entry.run), text, value, low, high, hollow=hollow))
     if not rows:
         return None
-    title = f"Difference from {cut(group.first.run)}{measure.unit.replace(' ', ', ')}"
+    title = f"Difference from {cut(group.compared(measure)[0].run)}{measure.unit.replace(' ', ', ')}"
     return forest.draw(
         f"{key}-differences", title, rows, "significant", hollow="may be chance", left=LABELS, zero=True
     )

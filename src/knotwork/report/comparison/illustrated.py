@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from knotwork.report import attention, provenance, splines
 from knotwork.report.comparison import answers, examples, figures, summary, tables
-from knotwork.report.comparison.contrasts import Comparison, Group, measures
+from knotwork.report.comparison.contrasts import Comparison, Group
 from knotwork.report.comparison.page import comparison_page
 from knotwork.report.elements import Block, Code, Definitions, Page, Prose, Section
 from knotwork.report.names import enumerate_names
@@ -51,10 +51,9 @@ def illustrated_page(
 
 def _group(comparison: Comparison, group: Group, texts: Mapping[str, str]) -> list[Block]:
     blocks: list[Block] = []
-    for measure in measures(group.first.result):
+    for measure in group.measures:
         blocks += [figures.scores(comparison, group, measure), tables.contrasts(comparison, group, measure)]
-    further = [tables.deeper(comparison, group), tables.form(comparison, group), figures.curves(comparison, group)]
-    blocks += filter(None, further)
+    blocks += filter(None, [tables.form(comparison, group), figures.curves(comparison, group)])
     if group.first.result.is_classification:
         blocks.append(answers.answers(comparison, group))
     if group.first.result.is_classification and len(group.entries) > 1:

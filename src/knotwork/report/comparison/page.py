@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from knotwork.report import provenance
 from knotwork.report.comparison import summary, tables
-from knotwork.report.comparison.contrasts import Comparison, measures
+from knotwork.report.comparison.contrasts import Comparison
 from knotwork.report.elements import Block, Page, Prose, Section
 
 
@@ -19,8 +19,8 @@ def comparison_page(comparison: Comparison, same: Mapping[str, str]) -> Page:
     for task, groups in comparison.tasks.items():
         blocks: list[Block] = []
         for group in groups:
-            blocks += [tables.contrasts(comparison, group, measure) for measure in measures(group.first.result)]
-            blocks += filter(None, [tables.deeper(comparison, group), tables.form(comparison, group)])
+            blocks += [tables.contrasts(comparison, group, measure) for measure in group.measures]
+            blocks += filter(None, [tables.form(comparison, group)])
         sections.append(Section(f"task-{task}", groups[0].first.result.title, blocks))
     return Page(
         title=summary.title(comparison),

@@ -1,10 +1,11 @@
-"""What a run answered, dev example by dev example: ``scores.tsv``."""
+"""What a run answered, example by example: ``scores.tsv``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from knotwork.errors import UserError
@@ -13,11 +14,12 @@ from knotwork.statistics import CorpusScore, chrf, generated_lines, mean, perple
 
 IDENTITY = ["id", "text_hash", "gold"]
 COLUMNS = ("seed", "split", *IDENTITY, "prediction", "nll", "tokens")
+UNSCORED = "test"  # the split without true classes or texts
 
 
 @dataclass(frozen=True)
 class Scores:
-    """The dev examples of a run, with what each of its seeds made of them.
+    """The examples of a split, with what each seed of a run made of them.
 
     Attributes:
         ids: of the examples.
@@ -65,8 +67,8 @@ class Scores:
         return replace(self, gold=[texts.get(gold, gold) for gold in self.gold])
 
 
-def read_scores(path: Path, member: str | None = None) -> Scores:
-    """Read the dev rows of ``scores.tsv``; of multitask those of one ``member``.
+def read_scores(path: Path, member: str | None = None) -> dict[str, Scores]:
+    """Read ``scores.tsv`` by split, all but test; of multitask the rows of one ``member``.
 
     Raises:
         UserError: the file is missing or broken, holds no dev rows, or its seeds have different examples.
@@ -76,17 +78,22 @@ def read_scores(path: Path, member: str | None = None) -> Scores:
     table = read_columns(path, COLUMNS, sep="\t", dtype=str, keep_default_na=False)
     if member is not None:
         table = table[table["task"] == member]
-    dev = table[table["split"] == "dev"]
-    if dev.empty:
+    if not (table["split"] == "dev").any():
         raise UserError(f"{path}: holds no dev rows, so there is nothing to compare; {REMEDY}")
-    figures = {name: numbers(path, dev[name]) for name in ("nll", "tokens")}
+    scored = table[table["split"] != UNSCORED]
+    return {split: _scores(path, split, rows) for split, rows in scored.groupby("split", sort=False)}
+
+
+def _scores(path: Path, split: str, table: pd.DataFrame) -> Scores:
+    """The rows of one split."""
+    figures = {name: numbers(path, table[name]) for name in ("nll", "tokens")}
     for name, column in figures.items():
         if column.isna().any():
             raise UserError(f"{path}: row {int(column.isna().idxmax()) + 1}, {name} is empty; {REMEDY}")
-    seeds = [rows for _, rows in dev.groupby("seed", sort=False)]
+    seeds = [rows for _, rows in table.groupby("seed", sort=False)]
     examples = seeds[0][IDENTITY].to_numpy()
     if any(not np.array_equal(rows[IDENTITY].to_numpy(), examples) for rows in seeds):
-        raise UserError(f"{path}: its seeds have different dev examples; {REMEDY}")
+        raise UserError(f"{path}: its seeds have different {split} examples; {REMEDY}")
     ids, hashes, gold = examples.T.tolist()
     return Scores(
         ids,

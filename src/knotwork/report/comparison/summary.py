@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from knotwork.report import formats
 from knotwork.report.comparison.contrasts import (
-    ACCURACY,
+    ACCURACIES,
     LEVEL,
     POWER,
     Comparison,
@@ -105,10 +105,10 @@ def _limits(limits: Mapping[tuple[str, Measure], float], places: Mapping[str, st
         key: f"{formats.decimal(key[1].scale * limit)}{key[1].unit} {key[1].phrase.format(places[key[0]])}"
         for key, limit in limits.items()
     }
-    points = sorted((key for key in limits if key[1] is ACCURACY), key=limits.__getitem__)
+    points = sorted((key for key in limits if key[1] in ACCURACIES), key=limits.__getitem__)
     if len(points) <= MOST_LIMITS:
         return list(seen.values())
-    others = [text for key, text in seen.items() if key[1] is not ACCURACY]
+    others = [text for key, text in seen.items() if key[1] not in ACCURACIES]
     return [f"{seen[points[0]]} to {seen[points[-1]]}", *others]
 
 
@@ -116,26 +116,26 @@ def winners(comparison: Comparison) -> list[str]:
     """For each group of runs and measure, who scores best and what that is worth."""
     found = []
     for group in comparison.groups:
-        if len(group.entries) > 1:
-            found += [_winner(comparison, group, measure) for measure in measures(group.first.result)]
+        compared = {measure: group.compared(measure) for measure in group.measures}
+        found += [_winner(comparison, group, measure, runs) for measure, runs in compared.items() if len(runs) > 1]
     return found
 
 
-def _winner(comparison: Comparison, group: Group, measure: Measure) -> str:
-    best = max(group.entries, key=lambda entry: measure.sign * entry.score(measure).value)
+def _winner(comparison: Comparison, group: Group, measure: Measure, runs: list[Entry]) -> str:
+    best = max(runs, key=lambda entry: measure.sign * entry.score(measure).value)
     score = best.score(measure)
     text = (
         f"{sentence_case(place(comparison, group))}: {best.run} has the best {measure.name}, "
         f"{measure.value(score.value)} ({formats.CONFIDENCE} interval {measure.interval(score.low, score.high)})"
     )
     contrast = group.contrast(best.run, measure)
-    if best is group.first:
+    if best is runs[0]:
         return f"{text}; it is the run that the others are held against."
     if contrast is None:
         return f"{text}; whether that is more than chance was not tested."
     difference = contrast.difference
     far = (
-        f"{measure.difference(difference.value)}{measure.unit} from {group.first.run} "
+        f"{measure.difference(difference.value)}{measure.unit} from {runs[0].run} "
         f"({measure.differences(difference.low, difference.high)})"
     )
     test = f"{formats.p_value(contrast.adjusted)} after Holm’s correction"
@@ -206,12 +206,12 @@ def remarks(comparison: Comparison, same: Mapping[str, str]) -> list[str]:
     on_dev = dict.fromkeys(result.name for result in results if result.selected_on_dev)
     if on_dev:
         found.append(chosen_on_dev(list(on_dev)))
-    found += _absent(comparison)
+    found += [*_absent(comparison), *_left_out(comparison)]
     untested = [
         f"{measure.title} on {group.first.result.name}"
         for group in comparison.groups
-        for measure in measures(group.first.result)
-        if len(group.entries) > 1 and not any(contrast.measure is measure for contrast in group.contrasts)
+        for measure in group.measures
+        if len(group.compared(measure)) > 1 and not any(contrast.measure is measure for contrast in group.contrasts)
     ]
     if untested:
         found.append(
@@ -239,6 +239,30 @@ def _absent(comparison: Comparison) -> list[str]:
         if lacking:
             absent.setdefault(enumerate_names(lacking), []).append(run)
     return [f"{enumerate_names(runs)} {_have(runs)} no results for {tasks}." for tasks, runs in absent.items()]
+
+
+def _left_out(comparison: Comparison) -> list[str]:
+    """Runs of a group that lack a measure, or that have it on other examples."""
+    found = []
+    for group in comparison.groups:
+        for measure in group.measures:
+            compared = group.compared(measure)
+            apart = [entry for entry in group.entries if entry not in compared]
+            lacking = [entry.run for entry in apart if measure not in measures(entry.result)]
+            other = [entry.run for entry in apart if entry.run not in lacking]
+            what = sentence_case(measure.phrase.format(place(comparison, group)))
+            if lacking:
+                found.append(f"{what}, {enumerate_names(lacking)} {_have(lacking)} no results.")
+            if other:
+                found.append(
+                    f"{what}, {enumerate_names(other)} answered other examples than {compared[0].run} and "
+                    f"{_are(other)} not compared with it."
+                )
+    return found
+
+
+def _are(runs: list[str]) -> str:
+    return "is" if len(runs) == 1 else "are"
 
 
 def _have(runs: list[str]) -> str:

@@ -9,6 +9,7 @@ from knotwork.report.comparison.contrasts import (
     ACCURACY,
     CHRF,
     LEVEL,
+    PERPLEXITY,
     POWER,
     Comparison,
     Entry,
@@ -25,7 +26,6 @@ from knotwork.report.tables import (
     FILES,
     READING_VERSE,
     SURFACE,
-    extrapolation,
     per_value,
     plain,
     signatures,
@@ -52,7 +52,9 @@ READING = (
 def overview(comparison: Comparison) -> list[Table]:
     """A row per run, a column per task and measure, in as many tables as a page's width needs."""
     columns = [
-        (task, measure) for task, groups in comparison.tasks.items() for measure in measures(groups[0].first.result)
+        (task, measure)
+        for task, groups in comparison.tasks.items()
+        for measure in dict.fromkeys(measure for group in groups for measure in group.measures)
     ]
     parts = -(-len(columns) // MOST_COLUMNS)
     size = -(-len(columns) // parts)
@@ -88,9 +90,11 @@ def _overview(comparison: Comparison, columns: list[tuple[str, Measure]], first:
 
 
 def _overview_cell(comparison: Comparison, entry: Entry | None, measure: Measure) -> Cell:
-    if entry is None:
+    if entry is None or measure not in measures(entry.result):
         return Cell(formats.NONE)
     group = next(group for group in comparison.groups if entry in group.entries)
+    compared = group.compared(measure)
+    first = compared[0] if entry in compared else entry
     contrast = group.contrast(entry.run, measure)
     notes = []
     if contrast is not None:
@@ -99,13 +103,16 @@ def _overview_cell(comparison: Comparison, entry: Entry | None, measure: Measure
             notes.append(contrast.verdict)
     if number(comparison, group) > 1:
         notes.append(f"group {number(comparison, group)}")
+    if entry not in compared:
+        notes.append("other examples")
     score = entry.score(measure)
-    every = [e.score(measure) for e in comparison.entries if e.result.task == entry.result.task]
+    of_task = (e for e in comparison.entries if e.result.task == entry.result.task)
+    every = [e.score(measure) for e in of_task if measure in measures(e.result)]
     low, high = min(s.low for s in every), max(s.high for s in every)
     room = (high - low) or 1.0
     places = [(value - low) / room for value in (score.low, score.value, score.high)]
-    against = (group.first.score(measure).value - low) / room
-    told_apart = entry is group.first or (contrast is not None and contrast.verdict != "open")
+    against = (first.score(measure).value - low) / room
+    told_apart = entry is first or (contrast is not None and contrast.verdict != "open")
     alt = f"{formats.CONFIDENCE} interval {measure.interval(score.low, score.high)}"
     whisker = Whisker(*places, against=against, hollow=not told_apart, alt=alt)
     return Cell(measure.value(score.value), ", ".join(notes), whisker=whisker)
@@ -113,10 +120,10 @@ def _overview_cell(comparison: Comparison, entry: Entry | None, measure: Measure
 
 def contrasts(comparison: Comparison, group: Group, measure: Measure) -> Table:
     """A group's runs in one measure: score, difference, test, what could have been seen, cost."""
-    compared = measures(group.first.result)
+    compared = group.compared(measure)
     head = f"Difference{measure.unit.replace(' ', ', ')}"
     rows = []
-    for entry in group.entries:
+    for entry in compared:
         score = entry.score(measure)
         spread = measure.interval(score.low, score.high)
         row = {
@@ -126,14 +133,14 @@ def contrasts(comparison: Comparison, group: Group, measure: Measure) -> Table:
         }
         if measure is CHRF:
             row["chrF of whole sonnets"] = _whole(entry)
-        if measure is compared[-1]:
+        if measure is [each for each in group.measures if each.split == "dev"][-1]:
             row |= _costs(entry)
         rows.append(row)
     references = [_reference(list(rows[0]), cells) for cells in _references(group, measure)]
-    examples = formats.count(len(group.first.scores.ids))
-    against = f"; differences are from {group.first.run}" if len(group.entries) > 1 else ""
+    examples = f"{formats.count(len(compared[0].on(measure).ids))} {measure.examples}"
+    against = f"; differences are from {compared[0].run}" if len(compared) > 1 else ""
     return table(
-        f"{sentence_case(place(comparison, group))}: {measure.name} on {examples} dev examples{against}."
+        f"{sentence_case(place(comparison, group))}: {measure.name} on {examples}{against}."
         + (" Less is better." if measure.sign < 0 else ""),
         rows + references,
     )
@@ -157,7 +164,7 @@ def _difference(group: Group, entry: Entry, measure: Measure, head: str) -> dict
     contrast = group.contrast(entry.run, measure)
     dash = Cell(formats.NONE)
     if contrast is None:
-        cells = dash, Cell(formats.NONE, "" if entry is group.first else "not tested"), dash
+        cells = dash, Cell(formats.NONE, "" if entry is group.compared(measure)[0] else "not tested"), dash
     else:
         low, high = contrast.difference.low, contrast.difference.high
         alone = "{} : {}".format(*contrast.alone) if contrast.alone else ""
@@ -188,14 +195,15 @@ def _costs(entry: Entry) -> dict[str, Cell]:
 
 def _references(group: Group, measure: Measure) -> list[dict[str, Cell]]:
     """Rows to hold against the runs: baselines, a line per value, and the paper's figure."""
+    baselines = {}
     if measure is ACCURACY:
-        baselines = {"Largest class": "largest_class", "Bag of words, same rows": "tfidf", UNTRAINED: "zero_shot"}
+        baselines |= {"Largest class": "largest_class", "Bag of words, same rows": "tfidf", UNTRAINED: "zero_shot"}
         baselines |= {name: key for key, name in SURFACE.items()}
     elif measure is CHRF:
         kinds = {"Random training sonnet": "random_sonnet", "Copied lines": "copied_lines", UNTRAINED: "zero_shot"}
-        baselines = {name: f"{kind}_chrf_generated" for name, kind in kinds.items()}
-    else:
-        baselines = {UNTRAINED: "zero_shot_perplexity"}
+        baselines |= {name: f"{kind}_chrf_generated" for name, kind in kinds.items()}
+    elif measure is PERPLEXITY:
+        baselines |= {UNTRAINED: "zero_shot_perplexity"}
     rows = []
     for name, key in baselines.items():
         values: dict[float, list[str]] = {}
@@ -217,29 +225,6 @@ def _references(group: Group, measure: Measure) -> list[dict[str, Cell]]:
         if measure in (ACCURACY, CHRF):
             rows.append({"Run": Cell("The paper’s"), column: Cell(write(published.value), published.split or "")})
     return rows
-
-
-def deeper(comparison: Comparison, group: Group) -> Table | None:
-    """Accuracy on deeper formulas beside that on dev, a row per run; None where no run has any."""
-    entries = [entry for entry in group.entries if hasattr(entry.result.metrics, "extrapolation_accuracy")]
-    entries = [entry for entry in entries if entry.result.metrics.extrapolation_accuracy is not None]
-    if not entries:
-        return None
-    rows = []
-    for entry in entries:
-        metrics = entry.result.metrics
-        rows.append(
-            {
-                "Run": Cell(entry.run, _adapter(entry)),
-                "On dev": Cell(formats.percent(metrics.accuracy)),
-                "Extrapolation": extrapolation(metrics),
-                "Change, points": Cell(formats.signed(100 * (metrics.extrapolation_accuracy - metrics.accuracy))),
-            }
-        )
-    name = sentence_case(place(comparison, group))
-    return table(
-        f"{name}: extrapolation, the accuracy on deeper formulas than any that was trained on; not tested.", rows
-    )
 
 
 def form(comparison: Comparison, group: Group) -> Table | None:
