@@ -1,6 +1,7 @@
 """Scores of the listed seeds' runs on dev, predictions for dev and test: the files of ``reports/<task>/``."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,7 +35,7 @@ from knotwork.tasks.task import Classification, Task
 
 SCHEMA_VERSION = 1
 COLUMNS = ["seed", "split", "id", "text_hash", "gold", "prediction", "probabilities", "nll", "tokens"]
-HEADLINES = ("accuracy", "chrf_generated", "perplexity")
+HEADLINES = ("accuracy", "extrapolation_accuracy", "chrf_generated", "perplexity")
 COSTS = ("train_seconds", "tokens_per_second", "peak_memory_mb", "padding_waste")
 
 
@@ -221,15 +222,21 @@ def _classified(
     """Metrics, per-seed figures, data of the pictures, and more for the card, of a classification task."""
     gold = np.array([row.label for row in dev])
     predictions = np.array([item.dev_predictions for item in scored])
+    hits = predictions == gold
     probabilities = [item.dev.probabilities for item in scored]
     errors = [expected_calibration_error(each, gold) for each in probabilities]
     scores = {
-        "accuracy": mean((predictions == gold).astype(float)),
+        "accuracy": mean(hits.astype(float)),
         "macro_f1": macro_f1(gold, predictions),
         "nll": mean(np.array([item.dev.nll for item in scored])),
     }
     metrics = _intervals(scores, params.evaluate.bootstrap, spread=("accuracy",))
     metrics["ece"] = float(np.mean(errors))
+    grades = [task.level(row) for row in dev]
+    levels = dict(sorted(Counter(filter(None, grades)).items()))
+    # Without intervals, which would be six more lines in every diff; the card has the number of rows.
+    for level in levels:
+        metrics[f"accuracy_level_{level}"] = float(hits[:, np.equal(grades, level)].mean())
     per_seed = [
         {**{key: float(value.per_seed[index]) for key, value in scores.items()}, "ece": float(errors[index])}
         for index in range(len(scored))
@@ -243,7 +250,7 @@ def _classified(
         "confusion": counts.tolist(),
         "reliability": reliability(np.concatenate(probabilities), np.tile(gold, len(scored))),
     }
-    return metrics, per_seed, pictures, {}
+    return metrics, per_seed, pictures, {"levels": levels} if levels else {}
 
 
 def _written(

@@ -153,7 +153,7 @@ def test_multitask_is_shown_member_by_member_beside_the_tasks_alone(tmp_path: Pa
 
 def test_formulas_have_extrapolation_and_surface_baselines(results: Results) -> None:
     results.add("sst")
-    assert "Extrapolation" not in page(results, ["sst"]).text
+    assert "Accuracy by difficulty" not in page(results, ["sst"]).text
     deeper = {
         f"extrapolation_accuracy{end}": value for end, value in {"": 0.612, "_low": 0.57, "_high": 0.65}.items()
     }
@@ -161,6 +161,7 @@ def test_formulas_have_extrapolation_and_surface_baselines(results: Results) -> 
     results.change("sst", "metrics.json", **deeper, **surface)
     text = page(results, ["sst"]).text
     assert "61.2\u202f%57.0–65.0" in text
+    assert "Accuracy by difficulty. Level: a part of dev" in text
     assert "Extrapolation: accuracy on deeper formulas" in text
     assert "50.3\u202f%" in text
 

@@ -99,6 +99,22 @@ def test_further_scores(four_tasks: Results) -> None:
     assert column(table, "Trained on") == [Cell("540 rows", "of 600")]
 
 
+def test_difficulty_has_levels_and_deeper_formulas(results: Results) -> None:
+    results.add("sst")
+    assert tables.difficulty(read(results, "sst")[0]) is None
+    results.change("sst", "metrics.json", **interval("extrapolation_accuracy", 0.412, 0.37, 0.45))
+    assert tables.difficulty(read(results, "sst")[0]).head == ("Task", "Extrapolation")
+    results.change("sst", "metrics.json", accuracy_level_1=0.7, accuracy_level_3=0.5)
+    results.change("sst", "card.json", levels={"1": 68, "3": 44})
+    table = tables.difficulty(read(results, "sst")[0])
+    assert table.head == ("Task", "Level 1", "Level 3", "Extrapolation")
+    assert table.rows[0][1:] == (
+        Cell(f"70.0{S}%", "68 rows"),
+        Cell(f"50.0{S}%", "44 rows"),
+        Cell(f"41.2{S}%", "37.0–45.0"),
+    )
+
+
 def test_a_run_without_epochs_keeps_none(four_tasks: Results) -> None:
     (sonnet,) = read(four_tasks, "sonnet")
     seed = sonnet.card.per_seed[0].model_dump() | {"best_epoch": None, "epochs": 0}

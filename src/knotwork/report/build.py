@@ -95,7 +95,7 @@ def _facts(results: list[TaskResult]) -> list[tuple[str, str]]:
 def _task_blocks(result: TaskResult, examples: int) -> list[Block]:
     blocks: list[Block] = []
     if result.is_classification:
-        blocks += filter(None, [tables.measures(result), tables.surface(result)])
+        blocks += filter(None, [tables.measures(result), tables.difficulty(result), tables.surface(result)])
     if result.history.empty:
         blocks.append(Prose([f"Nothing was trained on {result.name}: the base model is scored as it is."]))
     else:

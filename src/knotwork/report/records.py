@@ -34,7 +34,8 @@ class Metrics(Record):
 class ClassificationMetrics(Metrics):
     """Scores of a classification task on dev: fractions from 0 to 1, NLL in nats per example.
 
-    Formulas alone have the accuracy on deeper ones than were trained on, and baselines that see their surface.
+    Formulas alone have the accuracy at each level of difficulty and on deeper ones than were trained on, and
+    baselines that see their surface.
     """
 
     accuracy: float
@@ -52,6 +53,9 @@ class ClassificationMetrics(Metrics):
     baseline_tfidf: float
     baseline_tfidf_all_rows: float
     baseline_zero_shot: float | None = None
+    accuracy_level_1: float | None = None
+    accuracy_level_2: float | None = None
+    accuracy_level_3: float | None = None
     extrapolation_accuracy: float | None = None
     extrapolation_accuracy_low: float | None = None
     extrapolation_accuracy_high: float | None = None
@@ -160,7 +164,7 @@ class VerseFigures(Record):
 
 
 class Card(Record):
-    """How a task's results came about."""
+    """How a task's results came about; ``levels``: the rows of dev at each level of difficulty."""
 
     task: str
     adapter: str
@@ -178,6 +182,7 @@ class Card(Record):
     selection: Selection
     parameters: dict[str, Any]
     rows: dict[str, int | None] = {}
+    levels: dict[str, int] = {}
     per_seed: list[SeedResult] = Field(min_length=1)
     chrf_signature: str | None = None
     verse: dict[str, VerseFigures] = {}

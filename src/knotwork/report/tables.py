@@ -7,7 +7,7 @@ from knotwork.report.elements import Cell, Definitions, Table
 from knotwork.report.names import sentence_case
 from knotwork.report.paper import PAPER
 from knotwork.report.read import TaskResult, Timing
-from knotwork.report.records import ClassificationMetrics, SeedResult, SonnetMetrics, VerseFigures
+from knotwork.report.records import SeedResult, SonnetMetrics, VerseFigures
 
 
 def table(caption: str, rows: list[dict[str, Cell]], texts: Iterable[str] = ()) -> Table:
@@ -161,6 +161,7 @@ def _papers(result: TaskResult, metric: str) -> Cell:
 
 
 SURFACE = {"lengths": "Lengths", "tokens": "Bag of tokens", "char_ngrams": "Character n-grams"}
+READING_LEVELS = "Level: a part of dev, from the easiest formulas (1) to the hardest (3)."
 READING_EXTRAPOLATION = "Extrapolation: accuracy on deeper formulas than any that was trained on."
 
 
@@ -182,17 +183,29 @@ def measures(result: TaskResult) -> Table:
         "Further scores. NLL: negative log-likelihood of the true class; ECE: expected calibration error, "
         "the mean gap between confidence and the share of right answers."
     )
-    if metrics.extrapolation_accuracy is not None:
-        row["Extrapolation"] = extrapolation(metrics)
-        text += f" {READING_EXTRAPOLATION}"
     return table(text, [row])
 
 
-def extrapolation(metrics: ClassificationMetrics) -> Cell:
-    """The accuracy on deeper formulas above its interval; a dash where there are none."""
-    low, high = metrics.extrapolation_accuracy_low, metrics.extrapolation_accuracy_high
-    spread = "" if low is None or high is None else formats.percent_interval(low, high)
-    return Cell(formats.percent(metrics.extrapolation_accuracy), spread)
+def difficulty(result: TaskResult) -> Table | None:
+    """Accuracy by level of difficulty, and on deeper formulas; None where there is neither."""
+    metrics, row = result.metrics, levels(result)
+    if metrics.extrapolation_accuracy is not None:
+        spread = formats.percent_interval(metrics.extrapolation_accuracy_low, metrics.extrapolation_accuracy_high)
+        row["Extrapolation"] = Cell(formats.percent(metrics.extrapolation_accuracy), spread)
+    if not row:
+        return None
+    named = {"Task": Cell(sentence_case(result.name))}
+    return table(f"Accuracy by difficulty. {READING_LEVELS} {READING_EXTRAPOLATION}", [named | row])
+
+
+def levels(result: TaskResult) -> dict[str, Cell]:
+    """Accuracy on dev at each level of difficulty, above the number of its rows; nothing without levels."""
+    found = {level: getattr(result.metrics, f"accuracy_level_{level}", None) for level in (1, 2, 3)}
+    return {
+        f"Level {level}": Cell(formats.percent(value), f"{formats.count(result.card.levels.get(str(level)))} rows")
+        for level, value in found.items()
+        if value is not None
+    }
 
 
 def surface(result: TaskResult) -> Table | None:

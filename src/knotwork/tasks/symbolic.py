@@ -13,4 +13,5 @@ TASK = Classification(
     submission="Predicted_Is_Equal",
     texts="formula",
     scored=("extrapolation",),
+    graded=True,
 )

@@ -13,4 +13,5 @@ TASK = Classification(
     submission="Predicted_Answer",
     texts="formula",
     scored=("extrapolation",),
+    graded=True,
 )

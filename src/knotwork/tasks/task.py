@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from knotwork.corpora import Table
+from knotwork.corpora import Row, Table
 from knotwork.corpora.read import read_sonnets, read_table
 from knotwork.files import digest
 
@@ -21,6 +21,7 @@ class Task:
         template: the prompt; ``{0}``, ``{1}`` ... stand for the texts of a row.
         texts: what they are: language, whose graph the parser gives, or formulas, whose graph is their own tree.
         scored: splits with labels beside train and dev; each is scored as dev is.
+        graded: whether the id of a row begins with its level of difficulty, as ``2-0004b`` does.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Task:
     template: str
     texts: Literal["language", "formula"] = field(default="language", kw_only=True)
     scored: tuple[Split, ...] = field(default=(), kw_only=True)
+    graded: bool = field(default=False, kw_only=True)
 
     @property
     def prompt(self) -> dict[str, str]:
@@ -38,6 +40,10 @@ class Task:
     def words(self) -> tuple[str, ...]:
         """Words that stand for the classes, where there are classes."""
         return ()
+
+    def level(self, row: Row) -> int | None:
+        """The difficulty of a row, from 1, the easiest; None where the task is not graded."""
+        return int(row.id.partition("-")[0]) if self.graded else None
 
     def read(self, folder: Path, split: Split) -> Table:
         """The rows of a split below ``data/raw/<task>/``."""

@@ -126,7 +126,7 @@ class Study:
         """Change a card's keys; a dictionary is merged into the one that is there."""
         path = self.root / run / task / "card.json"
         card = json.loads(path.read_text(encoding="utf-8"))
-        merged = {k: card[k] | v if isinstance(v, dict) else v for k, v in values.items()}
+        merged = {k: card.get(k, {}) | v if isinstance(v, dict) else v for k, v in values.items()}
         path.write_text(json.dumps(card | merged), encoding="utf-8")
 
     def entry(self, run: str, task: str) -> Entry:

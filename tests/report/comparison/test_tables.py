@@ -113,6 +113,22 @@ def test_the_overview_says_who_has_no_extrapolation_or_another(study: Study) -> 
     assert (other.whisker.against, other.whisker.hollow) == (other.whisker.value, False)
 
 
+def test_levels_of_difficulty_stand_beside_the_change_on_extrapolation(study: Study) -> None:
+    for run in ("old", "a", "b"):
+        study.classes(run, "sst", right_on(*range(30)))
+    comparison = study.compare("old", "a", "b")
+    assert tables.difficulty(comparison, comparison.groups[0]) is None
+    study.deeper("a", "sst", right_on(*range(8), examples=20))
+    for run in ("a", "b"):
+        study.results(run).change("sst", "metrics.json", accuracy_level_1=0.7, accuracy_level_2=0.5)
+        study.change_card(run, "sst", levels={"1": 30, "2": 30})
+    comparison = study.compare("old", "a", "b")
+    table = tables.difficulty(comparison, comparison.groups[0])
+    assert [cell.text for cell in column(table, "Run")] == ["a", "b"]
+    assert column(table, "Level 2")[0] == Cell(f"50.0{S}%", "30 rows")
+    assert [cell.text for cell in column(table, "Extrapolation against dev, points")] == ["+10.0", "–"]
+
+
 def test_contrasts_of_sonnets(three: Study) -> None:
     comparison = three.compare("lora", "full", "head")
     group = comparison.tasks["sonnet"][0]

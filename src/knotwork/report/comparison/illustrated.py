@@ -53,7 +53,8 @@ def _group(comparison: Comparison, group: Group, texts: Mapping[str, str]) -> li
     blocks: list[Block] = []
     for measure in group.measures:
         blocks += [figures.scores(comparison, group, measure), tables.contrasts(comparison, group, measure)]
-    blocks += filter(None, [tables.form(comparison, group), figures.curves(comparison, group)])
+    further = [tables.difficulty(comparison, group), tables.form(comparison, group)]
+    blocks += filter(None, [*further, figures.curves(comparison, group)])
     if group.first.result.is_classification:
         blocks.append(answers.answers(comparison, group))
     if group.first.result.is_classification and len(group.entries) > 1:

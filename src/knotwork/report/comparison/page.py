@@ -20,7 +20,7 @@ def comparison_page(comparison: Comparison, same: Mapping[str, str]) -> Page:
         blocks: list[Block] = []
         for group in groups:
             blocks += [tables.contrasts(comparison, group, measure) for measure in group.measures]
-            blocks += filter(None, [tables.form(comparison, group)])
+            blocks += filter(None, [tables.difficulty(comparison, group), tables.form(comparison, group)])
         sections.append(Section(f"task-{task}", groups[0].first.result.title, blocks))
     return Page(
         title=summary.title(comparison),

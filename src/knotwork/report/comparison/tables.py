@@ -8,6 +8,7 @@ from knotwork.report import formats
 from knotwork.report.comparison.contrasts import (
     ACCURACY,
     CHRF,
+    EXTRAPOLATION,
     LEVEL,
     PERPLEXITY,
     POWER,
@@ -24,8 +25,10 @@ from knotwork.report.names import enumerate_names, sentence_case
 from knotwork.report.paper import PAPER
 from knotwork.report.tables import (
     FILES,
+    READING_LEVELS,
     READING_VERSE,
     SURFACE,
+    levels,
     per_value,
     plain,
     signatures,
@@ -225,6 +228,26 @@ def _references(group: Group, measure: Measure) -> list[dict[str, Cell]]:
         if measure in (ACCURACY, CHRF):
             rows.append({"Run": Cell("The paper’s"), column: Cell(write(published.value), published.split or "")})
     return rows
+
+
+def difficulty(comparison: Comparison, group: Group) -> Table | None:
+    """Accuracy by level of difficulty, and how far extrapolation lies from dev; None where no run has levels."""
+    rows = [
+        {"Run": Cell(entry.run, _adapter(entry)), **cells, "Extrapolation against dev, points": _beyond_dev(entry)}
+        for entry in group.entries
+        if (cells := levels(entry.result))
+    ]
+    if not rows:
+        return None
+    name = sentence_case(place(comparison, group))
+    return table(f"{name}: accuracy by level of difficulty, not tested. {READING_LEVELS}", rows)
+
+
+def _beyond_dev(entry: Entry) -> Cell:
+    if EXTRAPOLATION not in measures(entry.result):
+        return Cell(formats.NONE)
+    change = entry.score(EXTRAPOLATION).value - entry.score(ACCURACY).value
+    return Cell(EXTRAPOLATION.difference(change))
 
 
 def form(comparison: Comparison, group: Group) -> Table | None:
