@@ -9,17 +9,18 @@ from knotwork.params import GENERATED, Params
 
 
 def work(params: Params, arguments: list[str]) -> None:
-    """Fetch or make one task."""
+    """Fetch or make one task, or each member of several."""
     (task,) = arguments
-    if task in GENERATED:
-        # Loaded for a task that needs it only: sympy takes a second.
-        from knotwork.formulas.make import generate
-
-        generate(task, params.symbolic, Path("data/raw") / task)
-        return
     mirror = Path(params.corpus.mirror) if params.corpus.mirror else None
     for member in params.members(task):
-        fetch(manifest.load(params.corpus.manifest), member.task, Path("data/raw") / member.place, mirror)
+        folder = Path("data/raw") / member.place
+        if member.task in GENERATED:
+            # Loaded for a task that needs it only: sympy takes a second.
+            from knotwork.formulas.make import generate
+
+            generate(member.task, params.symbolic, folder)
+        else:
+            fetch(manifest.load(params.corpus.manifest), member.task, folder, mirror)
 
 
 run_stage(work)

@@ -150,6 +150,19 @@ def test_who_uses_graphs(parameters, adapter, faithful, uses):
     assert parameters({"adapter": adapter, "graph.faithful": faithful}).uses_graphs is uses
 
 
+def test_formulas_may_be_members_but_not_in_one_graph_with_language(parameters):
+    given = {"tasks": ["multitask"], "multitask.members": ["sst", "symbolic"]}
+    assert [member.task for member in parameters(given).members("multitask")] == ["sst", "symbolic"]
+    with pytest.raises(ValueError, match=r"multitask\.members: formulas \(symbolic, symbolic_choice\) have graphs"):
+        parameters({**given, "adapter": "graph"})
+    for fine in (
+        {"multitask.members": ["symbolic", "symbolic_choice"]},
+        {"graph.faithful": True},
+        {"tasks": ["sst"]},
+    ):
+        parameters({**given, "adapter": "graph", **fine})
+
+
 def test_dev_and_parts_are_selections(write):
     assert load_params(write("train.selection", "dev")).train.selection == "dev"
     assert load_params(write("train.selection", 0.2)).train.selection == 0.2

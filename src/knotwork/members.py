@@ -8,7 +8,7 @@ from typing import Any
 
 from knotwork import tasks
 from knotwork.files import sha256
-from knotwork.params import MULTITASK, Params
+from knotwork.params import GENERATED, MULTITASK, Params
 
 
 def member_settings(params: Params, task: str) -> dict[str, dict[str, Any]]:
@@ -28,6 +28,7 @@ def member_settings(params: Params, task: str) -> dict[str, dict[str, Any]]:
             "multitask.members": names,
             "code": {name: sha256(code / f"{name}.py") for name in names},
             **{f"corpus.max_rows.{name}": getattr(params.corpus.max_rows, name) for name in names},
+            **(_making(params) if set(names) & set(GENERATED) else {}),
         },
         "mixture": {
             "multitask.temperature": params.multitask.temperature,
@@ -35,3 +36,10 @@ def member_settings(params: Params, task: str) -> dict[str, dict[str, Any]]:
             **{f"answer.{name}": getattr(params.answer, name) for name in names},
         },
     }
+
+
+def _making(params: Params) -> dict[str, Any]:
+    """How formulas are made."""
+    settings = params.symbolic.model_dump()
+    settings |= {f"rows.{split}": count for split, count in settings.pop("rows").items()}
+    return {f"symbolic.{key}": value for key, value in settings.items()}

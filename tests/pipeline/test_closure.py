@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from knotwork.members import member_settings
-from knotwork.params import ADAPTERS, MULTITASK, TASKS, load_params
+from knotwork.params import ADAPTERS, MEMBERS, MULTITASK, TASKS, Params, load_params
 from knotwork.training.run import decisive
 
 REPOSITORY = Path(__file__).parents[2]
@@ -99,6 +99,12 @@ def read_by(stage: str, task: str, adapter: str) -> set[str]:
     return {leaf for leaf in PARAMETERS for entry in listed if f"{leaf}.".startswith(f"{entry}.")}
 
 
+def with_all_members() -> Params:
+    """The committed parameters, multitask made of whatever it can be made of."""
+    params = load_params(REPOSITORY / "params.yaml")
+    return params.model_copy(update={"multitask": params.multitask.model_copy(update={"members": list(MEMBERS)})})
+
+
 PARAMETERS = leaves(yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8")))
 
 
@@ -170,7 +176,7 @@ def test_every_parameter_is_read():
 @pytest.mark.parametrize("task", TASKS)
 def test_training_depends_on_what_decides_it(task, adapter):
     """No more, or an edit trains too much; no less, or a stale model stays."""
-    params = load_params(REPOSITORY / "params.yaml").model_copy(update={"adapter": adapter})
+    params = with_all_members().model_copy(update={"adapter": adapter})
     decided = set(decisive(params, task, 1, {"sha256": ""}, {}, {})) & PARAMETERS
     # The card also says which manifest the files came from.
     assert read_by("train", task, adapter) | told(params, "train", task) == decided | {"corpus.manifest"}
@@ -187,7 +193,7 @@ def told(params, stage, task):
 @pytest.mark.parametrize("stage", [stage for stage in TRACKED if "tasks/${item.task}" in str(STAGES[stage])])
 def test_members_reach_every_stage_that_reads_them(stage):
     """What a single task's stage depends on of its own, multitask's depends on of every member."""
-    params = load_params(REPOSITORY / "params.yaml")
+    params = with_all_members()
     files = {Path(filled(dep, MULTITASK, "")).name for dep in STAGES[stage]["deps"]}
     reads_rows = "src/knotwork/tasks/${item.task}.py" in STAGES[stage]["deps"]
     assert ("rows.json" in files) == reads_rows
@@ -198,9 +204,10 @@ def test_members_reach_every_stage_that_reads_them(stage):
 
 
 def test_a_members_prompt_and_limit_are_told():
-    params = load_params(REPOSITORY / "params.yaml")
+    params = with_all_members()
     settings = member_settings(params, MULTITASK)["rows"]
     assert settings["code"].keys() == set(params.multitask.members)
     assert {f"corpus.max_rows.{name}" for name in params.multitask.members} <= settings.keys()
+    assert {key for key in PARAMETERS if key.startswith("symbolic.")} <= settings.keys()
     # Nothing of a single task, whose own settings stand in dvc.yaml.
     assert not any(member_settings(params, "sst").values())

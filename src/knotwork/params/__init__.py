@@ -3,6 +3,7 @@
 from knotwork.params.groups import (
     ADAPTERS,
     GENERATED,
+    MEMBERS,
     MULTITASK,
     SINGLE_TASKS,
     TASKS,
@@ -24,6 +25,7 @@ from knotwork.params.reading import UniqueKeys, load_params, read_yaml, validate
 __all__ = [
     "ADAPTERS",
     "GENERATED",
+    "MEMBERS",
     "MULTITASK",
     "SINGLE_TASKS",
     "TASKS",

@@ -9,6 +9,7 @@ ADAPTERS = ("head", "full", "lora", "kan", "graph")
 SINGLE_TASKS = ("sst", "cfimdb", "quora", "sonnet")
 MULTITASK = "multitask"
 GENERATED = ("symbolic", "symbolic_choice")  # tasks whose corpus is made here, not found by a manifest
+MEMBERS = (*SINGLE_TASKS, *GENERATED)  # what multitask may be made of
 TASKS = (*SINGLE_TASKS, MULTITASK, *GENERATED)
 
 Answer = Literal["score", "words"]
@@ -187,12 +188,14 @@ class LossWeights(Group):
     cfimdb: Weight
     quora: Weight
     sonnet: Weight
+    symbolic: Weight
+    symbolic_choice: Weight
 
 
 class Multitask(Group):
     """One adapter for several tasks."""
 
-    members: list[Literal[SINGLE_TASKS]] = Field(min_length=1)
+    members: list[Literal[MEMBERS]] = Field(min_length=1)
     temperature: float = Field(ge=1)
     loss_weights: LossWeights
 
@@ -356,6 +359,16 @@ class Params(Group):
                 raise ValueError(
                     f"{self.adapter}.{key}: budget.trainable_parameters decides it; set one of the two to null"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _one_kind_of_graphs(self) -> "Params":
+        kinds = {name in GENERATED for name in self.multitask.members}
+        if MULTITASK in self.tasks and self.uses_graphs and len(kinds) > 1:
+            raise ValueError(
+                f"multitask.members: formulas ({', '.join(GENERATED)}) have graphs of another kind than the other "
+                "tasks; with adapter graph name only formulas, or none"
+            )
         return self
 
     @property
