@@ -1,5 +1,6 @@
 """Figures and pages of finished runs: what they show, and what they say in words."""
 
+import re
 from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
@@ -95,6 +96,33 @@ def test_points_that_are_missing_are_blank(tmp_path):
     assert "2 of 3 points are not finished, and blank." in drawing.figure.caption
 
 
+@pytest.mark.parametrize(
+    "key, values, shown",
+    [
+        ("lora.target_modules", [["c_attn"], ["c_attn", "c_fc"]], "c_attn, c_fc"),
+        ("base.path", ["assets/base-tiny", "assets/base"], "assets/base"),
+        ("train.patience", [3, None], "null"),
+        ("lora.learning_rate", ["1e-3", "5e-4"], "5e-4"),  # without a point YAML reads a text
+    ],
+)
+def test_a_grid_of_settings_that_are_no_numbers(tmp_path, key, values, shown):
+    declared = sweep(any={key: values})
+    drawing = grid_map("x", declared, "any", points(tmp_path, declared, "any", [0.3, 0.5]))
+    assert f"Chosen, in a frame: {key} {shown} (50.0)" in drawing.figure.caption
+    assert f">{shown}<" in drawing.figure.pictures[0]
+    for cell in grid_cells("x", declared, "any"):  # the name of a folder, and of one of DVC's experiments
+        assert re.fullmatch(r"[\w.-]+", cell.run)
+
+
+def test_a_grid_without_any_finished_point_is_left_out(tmp_path):
+    """As after an hour of two grids, of which the first alone was begun."""
+    declared = sweep(rank={"lora.r": [2, 4]}, scale={"lora.alpha": [8, 16]})
+    results = points(tmp_path, declared, "rank", [0.3, 0.5])
+    results = [(cell, result) for cell, result in results if cell.run == "r2-alpha8"]
+    assert grid_map("x", declared, "rank", results) is not None
+    assert grid_map("x", declared, "scale", results) is None
+
+
 def test_a_point_on_two_grids_has_one_name():
     declared = sweep(rank={"lora.r": [2, 4]}, scale={"lora.alpha": [8, 16]})
     names = [cell.run for grid in ("rank", "scale") for cell in grid_cells("x", declared, grid)]
@@ -105,7 +133,7 @@ def test_a_page_shows_the_figures_and_what_is_missing(runs, tmp_path, capsys):
     cells = [cell for cell, _ in runs]
     states = [*zip(cells, [FINISHED, FINISHED, OUTDATED, FAILED], strict=True)]
     states.append((Cell("curve", "kan", "all", "sst", {}), NOT_REACHED))
-    write_pages("Rows", states, [partial(against, "rows")], tmp_path, Path("absent"))
+    write_pages("Rows", states, [partial(against, "rows"), lambda results: None], tmp_path, Path("absent"))
     readme = (tmp_path / "curve/README.md").read_text(encoding="utf-8")
     page = (tmp_path / "curve/page.html").read_text(encoding="utf-8")
     for line in (

@@ -3,6 +3,7 @@
 import copy
 import difflib
 import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,7 +162,7 @@ def grid_cells(name: str, sweep: Sweep, grid: str) -> list[Cell]:
         settings = {**sweep.settings, **point, "tasks": [sweep.task], "seeds": sweep.seeds}
         # All varied settings, so that a point has the same name on every grid that it is on.
         varied = {key: settings[key] for each in sweep.grids.values() for key in each if key in settings}
-        run = "-".join(f"{key.rpartition('.')[2].replace('_', '-')}{value}" for key, value in varied.items())
+        run = "-".join(f"{key.rpartition('.')[2].replace('_', '-')}{_word(value)}" for key, value in varied.items())
         found.append(Cell(f"{SWEEP}{name}", run, "", sweep.task, settings))
     return found
 
@@ -254,6 +255,11 @@ def _base(place: str) -> tuple[str, Settings]:
     local = Path(path).expanduser()
     where = str(local.resolve()) if local.is_dir() and not revision else path
     return name, {"base.path": where, "base.revision": revision or None}
+
+
+def _word(value: Any) -> str:
+    """A value within the name of a run, which is a folder's and an experiment's too: ``assets-base``."""
+    return re.sub(r"[^\w.]+", "-", str(value)).strip("-")
 
 
 def _flat(values: dict[str, Any], above: str = "") -> Settings:

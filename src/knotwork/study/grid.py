@@ -11,12 +11,13 @@ from knotwork.report import formats, svg
 from knotwork.report.comparison.contrasts import Measure, measures
 from knotwork.report.elements import Figure
 from knotwork.report.read import TaskResult
+from knotwork.report.tables import plain
 from knotwork.study.declaration import Sweep, grid_cells
 from knotwork.study.figures import Drawing, Result
 
 
-def grid_map(name: str, sweep: Sweep, grid: str, results: Sequence[Result]) -> Drawing:
-    """The heat map of a grid, points without results left blank.
+def grid_map(name: str, sweep: Sweep, grid: str, results: Sequence[Result]) -> Drawing | None:
+    """The heat map of a grid, points without results left blank; None if no point has any.
 
     Args:
         name: the sweep's.
@@ -27,17 +28,19 @@ def grid_map(name: str, sweep: Sweep, grid: str, results: Sequence[Result]) -> D
     found = {cell.run: result for cell, result in results}
     axes = list(sweep.grids[grid])
     measure = measures(results[0][1])[0]
-    rows = []
-    for cell in grid_cells(name, sweep, grid):
+    cells, rows = grid_cells(name, sweep, grid), []
+    for cell in cells:
         result = found.get(cell.run)
         point = [cell.settings[key] for key in axes]
         rows.append([cell.run, *point, *(_figures(result, measure) if result else [None] * 4)])
     data = pd.DataFrame(rows, columns=["run", *axes, "selection", "dev", "dev_low", "dev_high"])
+    if data["selection"].isna().all():
+        return None
     # Accuracy: more is better; perplexity, which chooses the sonnets' epoch: less is.
     best = data["selection"].idxmax() if results[0][1].is_classification else data["selection"].idxmin()
-    figure = Figure(
-        _caption(data, axes, best, measure), [_picture(grid, sweep.grids[grid], data, best)], (f"{grid}.csv",)
-    )
+    point = ", ".join(f"{key} {plain(cells[best].settings[key])}" for key in axes)
+    picture = _picture(grid, sweep.grids[grid], data, best)
+    figure = Figure(_caption(data, point, best, measure), [picture], (f"{grid}.csv",))
     return Drawing(grid, figure, [grid], data)
 
 
@@ -49,9 +52,8 @@ def _figures(result: TaskResult, measure: Measure) -> list[float]:
     return [scale * sum(chosen) / len(chosen), *(measure.scale * value for value in dev)]
 
 
-def _caption(data: pd.DataFrame, axes: list[str], best: int, measure: Measure) -> str:
+def _caption(data: pd.DataFrame, point: str, best: int, measure: Measure) -> str:
     row = data.loc[best]
-    point = ", ".join(f"{key} {row[key]:g}" for key in axes)
     missing = data["selection"].isna().sum()
     blank = f" {missing} of {len(data)} points are not finished, and blank." if missing else ""
     spread = data["dev"].max() - data["dev"].min()
@@ -91,9 +93,9 @@ def _picture(grid: str, values: dict[str, list], data: pd.DataFrame, best: int) 
                 axes.add_patch(frame)
         axes.set_xlim(-0.02, len(columns) + 0.02)
         axes.set_ylim(len(rows) + 0.02, -0.02)
-        axes.set_xticks([index + 0.5 for index in range(len(columns))], [f"{value:g}" for value in columns])
+        axes.set_xticks([index + 0.5 for index in range(len(columns))], list(map(plain, columns)))
         axes.set_yticks(
-            [index + 0.5 for index in range(len(rows))], [f"{value:g}" if outer else "" for value in rows]
+            [index + 0.5 for index in range(len(rows))], [plain(value) if outer else "" for value in rows]
         )
         axes.tick_params(length=0)
         axes.set_xlabel(inner)

@@ -21,7 +21,7 @@ FINISHED, OUTDATED, NOT_REACHED, FAILED = "finished", "outdated", "not reached",
 def write_pages(
     about: str,
     states: Sequence[tuple[Cell, str]],
-    draw: Sequence[Callable[[Sequence[Result]], Drawing]],
+    draw: Sequence[Callable[[Sequence[Result]], Drawing | None]],
     kept: Path,
     sonnets: Path,
 ) -> None:
@@ -30,7 +30,7 @@ def write_pages(
     Args:
         about: what the group is to show.
         states: its cells, each with how it stands.
-        draw: make the group's own figures of its results.
+        draw: make the group's own figures of its results; None where there is nothing to show yet.
         kept: the folder of all groups.
         sonnets: where the true sonnets of dev may lie, since the kept scores hold only their hashes.
 
@@ -50,7 +50,7 @@ def write_pages(
         if (kept / cell.name / "card.json").is_file()
         for result in read_results(kept / cell.name)
     ]
-    drawn = [drawing(results) for drawing in draw]
+    drawn = [drawing for make in draw if (drawing := make(results)) is not None]
     more = [Section("study", about, [Prose(missing), *(drawing.figure for drawing in drawn)])]
     output = Output(folder / "README.md", folder / "page.html", folder / "figures")
     write_comparison(list(map(str, runs)), output, sonnets if sonnets.is_file() else SONNETS, more)
