@@ -168,7 +168,7 @@ def test_card(project, parameters):
     card = read_json(project / "reports/sst/card.json")
     keys = {
         "schema_version", "task", "adapter", "seeds", "title", "command", "commit", "dirty", "created", "machine",
-        "versions", "base", "corpus", "prompt", "selection", "answer", "parameters", "rows", "truncated",
+        "versions", "base", "corpus", "graphs", "prompt", "selection", "answer", "parameters", "rows", "truncated",
         "per_seed", "baselines",
     }  # fmt: skip
     assert keys <= card.keys()

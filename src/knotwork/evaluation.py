@@ -355,6 +355,7 @@ def _card(
         "versions": provenance.versions(),
         "base": {key: first["base"][key] for key in ("name", "revision", "sha256", "parameters")},
         "corpus": first["corpus"],
+        "graphs": first["graphs"],
         "prompt": first["prompt"],
         "selection": first["selection"],
         "answer": first["answer"],

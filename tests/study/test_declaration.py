@@ -83,6 +83,43 @@ def test_a_run_is_outdated_when_what_decided_it_has_changed(declare):
     assert not agrees({"parameters": decided}, few, values)
 
 
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("corpus.manifest", "cs224n"),
+        ("base.path", "assets/base-tiny"),
+        ("base.revision", 40 * "a"),
+        ("graphs.edges", ["sequence"]),
+        ("graphs.control", "empty"),
+    ],
+)
+def test_a_run_is_outdated_when_its_corpus_base_or_graphs_have_changed(declare, key, value):
+    """Of these the parameters that decided it hold hashes alone."""
+    values = committed()
+    [few] = selected(cells(declare()), ["rows/lora-few/sst"])
+    card = {
+        "settings": few.settings,
+        "parameters": {"lora.r": 16, "graphs.files": {"train": "a"}, "base.sha256": "b"},
+        "corpus": {"manifest": "sample", "files": {"train": "c"}},
+        "base": {"name": "assets/base", "revision": None, "sha256": "b"},
+        "graphs": values["graphs"],
+    }
+    assert agrees(card, few, values)
+    assert not agrees(card, few, with_settings(values, {key: value}))
+    if key.startswith("graphs"):
+        assert agrees(card | {"graphs": None}, few, with_settings(values, {key: value}))  # an adapter without any
+
+
+def test_a_run_of_multitask_is_judged_by_all_its_members(declare):
+    study = declare(lambda values: values["groups"]["pair"].update(tasks=["multitask"]))
+    values, [both] = committed(), selected(cells(study), ["pair/lora/multitask"])
+    members = [{"card": {"parameters": {"lora.r": 16, f"answer.{task}": "score"}}} for task in ("sst", "quora")]
+    card = {"settings": both.settings, "members": members}
+    assert agrees(card, both, values)
+    assert not agrees(card, both, with_settings(values, {"lora.r": 3}))
+    assert not agrees(card, both, with_settings(values, {"answer.quora": "words"}))
+
+
 def test_a_base_of_ones_own_joins_the_group_that_is_about_sizes(declare, tmp_path):
     mine = tmp_path / "My base"
     mine.mkdir()

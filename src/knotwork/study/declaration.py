@@ -238,8 +238,21 @@ def agrees(card: dict[str, Any], cell: Cell, values: dict[str, Any]) -> bool:
         UserError: a setting is unknown or not allowed.
     """
     now = _flat(parameters(values, cell).model_dump(mode="json"))
-    decided = {key: value for key, value in card["parameters"].items() if key in now}
-    return card.get("settings") == cell.settings and decided == {key: now[key] for key in decided}
+    cards = [member["card"] for member in card["members"]] if "members" in card else [card]
+    decided = [(key, value) for each in cards for key, value in _decided(each).items() if key in now]
+    return card.get("settings") == cell.settings and all(now[key] == value for key, value in decided)
+
+
+def _decided(card: dict[str, Any]) -> Settings:
+    """What decided the results of a task, by dotted key: parameters, with those of corpus, base and graphs."""
+    places = {
+        "corpus.manifest": ("corpus", "manifest"),
+        "base.path": ("base", "name"),
+        "base.revision": ("base", "revision"),
+        **{f"graphs.{name}": ("graphs", name) for name in card.get("graphs") or {}},
+    }
+    apart = {key: card[group][name] for key, (group, name) in places.items() if name in card.get(group, {})}
+    return card["parameters"] | apart
 
 
 def near(name: str, known: Sequence[str]) -> str:
