@@ -7,6 +7,7 @@ import pytest
 from knotwork.report.build import build
 
 from .chromium import BINARY, Browser
+from .comparison.study import Study, right_on
 from .conftest import Results
 
 pytestmark = pytest.mark.skipif(BINARY is None, reason="no chromium on the PATH: the page is not looked at")
@@ -28,6 +29,23 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_page_fits_and_is_quiet(browser: Browser, page: Path, width: int, scheme: str) -> None:
     browser.open(page, width, scheme)
     browser.check(page, width)
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_long_names_of_tasks_fit(browser: Browser, tmp_path: Path, width: int) -> None:
+    study, task = Study(tmp_path), "symbolic_choice"
+    study.classes("run", "quora", right_on(1), right_on(2))
+    (tmp_path / "run/quora").rename(tmp_path / "run" / task)
+    study.change_card("run", task, task=task, levels={"1": 20, "2": 20, "3": 20})
+    study.deeper("run", task, right_on(1, examples=8), right_on(examples=8))
+    levels = {f"accuracy_level_{level}": 0.9 for level in (1, 2, 3)}
+    study.results("run").change(task, "metrics.json", **levels)
+    study.together("run", task)
+    results = study.results("run")
+    build(results.reports, results.timings, ["multitask"], results.page)
+    assert "Derivatives and values (multitask)" in results.page.read_text(encoding="utf-8")
+    browser.open(results.page, width)
+    browser.check(results.page, width)
 
 
 @pytest.mark.parametrize("scheme, dark", [("light", False), ("dark", True)])

@@ -10,7 +10,7 @@ SINGLE_TASKS = ("sst", "cfimdb", "quora", "sonnet")
 MULTITASK = "multitask"
 GENERATED = ("symbolic", "symbolic_choice")  # tasks whose corpus is made here, not found by a manifest
 MEMBERS = (*SINGLE_TASKS, *GENERATED)  # what multitask may be made of
-TASKS = (*SINGLE_TASKS, MULTITASK, *GENERATED)
+TASKS = (*MEMBERS, MULTITASK)
 
 Answer = Literal["score", "words"]
 Epochs = Annotated[int, Field(ge=0)]

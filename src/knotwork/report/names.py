@@ -12,9 +12,9 @@ TASKS = {
     "cfimdb": "CFIMDB",
     "quora": "Quora",
     "sonnet": "the sonnets",
-    "multitask": "all tasks together",
     "symbolic": "equal formulas",
     "symbolic_choice": "derivatives and values",
+    "multitask": "all tasks together",
 }
 
 

@@ -47,6 +47,7 @@ def accuracies(results: list[TaskResult], adapter: str) -> Table:
         "logistic regression, on the training rows that the adapter sees and on all that there are. The "
         "paper’s figures were measured on the split named below them.",
         rows,
+        texts=("Task",),
     )
 
 
@@ -323,6 +324,7 @@ def costs(results: list[TaskResult]) -> Table:
         "What it cost; times are means over seeds of one run. Padding waste: tokens computed per real token. "
         "Cut texts: longer than the context, so that a part was left out.",
         rows,
+        texts=("Task",),
     )
 
 

@@ -122,7 +122,7 @@ class Study:
         rows[row] |= values
         self.write_scores(run, task, [list(each.values()) for each in rows])
 
-    def change_card(self, run: str, task: str, **values: Any) -> None:
+    def change_card(self, run: str, task: str, /, **values: Any) -> None:
         """Change a card's keys; a dictionary is merged into the one that is there."""
         path = self.root / run / task / "card.json"
         card = json.loads(path.read_text(encoding="utf-8"))

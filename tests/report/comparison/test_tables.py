@@ -207,12 +207,13 @@ def test_disagreements_group_the_runs_by_answer(three: Study) -> None:
     group = comparison.tasks["sst"][0]
     found = disagreements(group)
     table = tables.disagreements(
-        comparison, group, found[:2], len(found), {found[0].text_hash: 30 * "a long text "}
+        comparison, group, found[:2], len(found), {found[0].text_hash: 30 * "a long text\n"}
     )
     assert len(table.rows) == 2
     known, unknown = column(table, "Example")
     assert known.below == found[0].id
-    assert known.text.endswith("long text a …")
+    assert known.text.startswith("a long text | a long text | ")
+    assert known.text.endswith(" …")
     assert len(known.text) <= tables.TEXT
     assert unknown == Cell(found[1].id)
     answers = column(table, "Answers")[0].text.split("; ")

@@ -297,7 +297,8 @@ def disagreements(
     """Examples on which runs answer differently: a row per example, with its text where it is known."""
     rows = []
     for example in found:
-        text = textwrap.shorten(texts.get(example.text_hash, ""), TEXT, placeholder=" …")
+        whole = texts.get(example.text_hash, "").replace("\n", " | ")  # between the texts of a row
+        text = textwrap.shorten(whole, TEXT, placeholder=" …")
         rows.append(
             {
                 "Example": Cell(text, example.id) if text else Cell(example.id),
