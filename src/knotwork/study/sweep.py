@@ -67,6 +67,7 @@ class Queue:
         """Run the points, keep each as it is finished, and give what went wrong by the name of the point."""
         waiting = {self._name(point): point for point in points}
         total, failed = len(waiting), {}
+        unlisted: set[str] = set()
         self._queue(waiting)
         try:
             while waiting:
@@ -75,7 +76,11 @@ class Queue:
                 if "Queued" in states and "Running" not in states:  # no worker is at it
                     self._place.dvc(self._log, "queue", "start", "--jobs", str(jobs))
                 done = self._experiments()
-                for name in [name for name in waiting if name in done or tasks.get(name) in ("Failed", None)]:
+                # A task that a worker takes while DVC lists them is in no list, once.
+                gone = {name for name in waiting if name not in tasks}
+                lost, unlisted = gone & unlisted, gone
+                over = {name for name in waiting if name in done or tasks.get(name) == "Failed"} | lost
+                for name in [name for name in waiting if name in over]:
                     point = waiting.pop(name)
                     place = f"[{total - len(waiting)}/{total}] {point.name}"
                     try:
@@ -93,9 +98,12 @@ class Queue:
 
     def _queue(self, points: dict[str, Cell]) -> None:
         """Queue what has neither been finished nor waits in the queue already."""
+        if "Running" in self._tasks().values():
+            # A worker at work would hold the clone's lock: it was killed outright, and DVC has not noticed.
+            self._place.dvc(self._log, "queue", "stop", "--kill")
         done, tasks = self._experiments(), self._tasks()
         for name, point in points.items():
-            if name in done or tasks.get(name) in ("Queued", "Running"):
+            if name in done or tasks.get(name) == "Queued":
                 continue
             if name in tasks:
                 self._place.dvc(self._log, "queue", "remove", name)
