@@ -321,6 +321,55 @@ def test_run_that_will_not_fit_is_refused(train, monkeypatch):
         train()
 
 
+def bytes_asked_for(monkeypatch):
+    asked = []
+    monkeypatch.setattr(run, "check_memory", lambda needed, place: asked.append(needed))
+    return asked
+
+
+def test_checkpointed_gradients_fit_where_others_do_not(train, monkeypatch):
+    """What the refusal advises must help."""
+    with monkeypatch.context() as watched:
+        asked = bytes_asked_for(watched)
+        train(train__epochs__sst=1)
+        train(train__epochs__sst=1, train__gradient_checkpointing=True)
+    plain, checkpointed = asked
+    free = (plain + checkpointed) // 2
+    monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"available": free})())
+    train(train__epochs__sst=1, train__gradient_checkpointing=True)
+    with pytest.raises(UserError, match=r"set train\.gradient_checkpointing"):
+        train(train__epochs__sst=1)
+
+
+def test_the_measured_pass_is_checkpointed_too(train, monkeypatch):
+    """It must not need more memory than the training for which it stands."""
+    calls, before = [], []
+    original, measure = modeling_utils.checkpoint, run.seconds_needed
+
+    def watched(*args, **kwargs):
+        calls.append(1)
+        return original(*args, **kwargs)
+
+    def measured(*args):
+        found = measure(*args)
+        before.append(len(calls))
+        return found
+
+    monkeypatch.setattr(modeling_utils, "checkpoint", watched)
+    monkeypatch.setattr(run, "seconds_needed", measured)
+    train(train__epochs__sst=1, train__gradient_checkpointing=True)
+    assert before[0] > 0
+
+
+def test_a_process_needs_memory_for_its_share_alone(train, monkeypatch):
+    asked = bytes_asked_for(monkeypatch)
+    train(train__epochs__sst=1)
+    monkeypatch.setattr(KnotTrainer, "batches", lambda self: self.sampler(0, 4))
+    train(train__epochs__sst=1)
+    whole, share = asked
+    assert share < whole
+
+
 def test_memory_estimate_grows_with_what_is_trained():
     from transformers import GPT2Config
 

@@ -23,15 +23,20 @@ def bytes_needed(
     trainable: int,
     batches: Sequence[Sequence[int]],
     lengths: Sequence[int],
+    checkpointed: bool = False,
 ) -> int:
-    """Bytes for weights, gradients, AdamW's two moments, and the largest batch's activations (fp32, rough)."""
+    """Bytes for weights, gradients, AdamW's two moments, and the largest batch's activations (fp32, rough).
+
+    With gradient checkpointing (``checkpointed``) a layer keeps what goes into it, and one at a time all the rest.
+    """
     peak = 0
     for batch in batches:
         longest = max(lengths[index] for index in batch)
         tokens = len(batch) * longest
         width = config.n_embd * ACTIVATIONS + 2 * config.n_head * longest
         logits = 0 if isinstance(answer, Score) else 3 * config.vocab_size
-        peak = max(peak, tokens * (config.n_layer * width + logits))
+        layers = config.n_layer * config.n_embd + width if checkpointed else config.n_layer * width
+        peak = max(peak, tokens * (layers + logits))
     return FLOAT * (parameters + 3 * trainable + peak)
 
 
@@ -53,7 +58,8 @@ def seconds_needed(model: nn.Module, answer: Answer, batches: Sequence[Sequence[
     """Seconds of training, from one forward and backward pass of a batch of middle size (rough)."""
     sizes = [sum(len(example.ids) for example in batch) for batch in batches]
     middle = sorted(range(len(batches)), key=sizes.__getitem__)[len(batches) // 2]
-    place = next(model.parameters()).device
+    place, was_training = next(model.parameters()).device, model.training
+    model.train()  # where gradients are checkpointed, they are in training alone
     for _ in range(2):  # the first pass also allocates
         batch = {name: tensor.to(place) for name, tensor in answer.collate(batches[middle]).items()}
         labels = batch.pop("labels")
@@ -61,4 +67,5 @@ def seconds_needed(model: nn.Module, answer: Answer, batches: Sequence[Sequence[
         losses(answer.logits(model, batch), labels).mean().backward()
         model.zero_grad()
         seconds = time.perf_counter() - start
+    model.train(was_training)
     return seconds / sizes[middle] * sum(sizes) * epochs

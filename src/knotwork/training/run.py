@@ -317,28 +317,32 @@ def _announce(
     title: str, params: Params, trainer: KnotTrainer, adapter: Adapter, trainable: dict[str, int], answer: Answer
 ) -> None:
     """One line on what is about to run, after the check that it fits."""
-    model, lengths = trainer.model, trainer.lengths
+    model, lengths, place = trainer.model, trainer.lengths, trainer.args.device
     parameters = sum(parameter.numel() for parameter in model.parameters())
     examples, epochs = trainer.train_dataset.examples, int(trainer.args.num_train_epochs)
     by_task: dict[str, list[list[int]]] = {}
-    for batch in trainer.batches().batches(0):
+    for batch in trainer.batches():  # this process's share of them
         by_task.setdefault(examples[batch[0]].task, []).append(batch)
+    trained, checkpointed = sum(trainable.values()), trainer.args.activation_checkpointing
     needed = max(
-        bytes_needed(model.config, answer.of(task), parameters, sum(trainable.values()), batches, lengths)
+        bytes_needed(model.config, answer.of(task), parameters, trained, batches, lengths, checkpointed)
         for task, batches in by_task.items()
     )
-    check_memory(needed, trainer.args.device)
+    if place.type == "cpu":
+        needed *= trainer.args.world_size  # all processes have one memory
+    check_memory(needed, place)
     tokens = epochs * trainer.batches().tokens(0)
-    way = adapter.speed_up(model.to(trainer.args.device), tokens)
+    way = adapter.speed_up(model.to(place), tokens)
+    if checkpointed:
+        model.activation_checkpointing_enable()  # the Trainer would do it after the estimate
     seconds = sum(
         seconds_needed(model, answer.of(task), [[examples[i] for i in batch] for batch in batches], epochs)
         for task, batches in by_task.items()
     )
-    seconds /= trainer.args.world_size
     if trainer.is_world_process_zero():
         print(
-            f"{title}: {params.adapter}, {sum(trainable.values()):,} trainable parameters, {len(lengths):,} rows, "
+            f"{title}: {params.adapter}, {trained:,} trainable parameters, {len(lengths):,} rows, "
             f"{epochs} epochs, {tokens:,} tokens; about {needed / 2**30:.1f} GiB and "
-            f"{seconds / 60:.1f} minutes on {trainer.args.device}" + (f"; {way}" if way else ""),
+            f"{seconds / 60:.1f} minutes on {place}" + (f"; {way}" if way else ""),
             flush=True,
         )
