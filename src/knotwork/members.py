@@ -1,6 +1,6 @@
 """What multitask takes from its members, told by files: dvc.yaml can name no other task's code and settings.
 
-Of a single task there is nothing to tell, so its files never change.
+Of a single task there is nothing to tell, so its files never change, unless its rows are made here.
 """
 
 from pathlib import Path
@@ -18,9 +18,10 @@ def member_settings(params: Params, task: str) -> dict[str, dict[str, Any]]:
         By the file that tells it: ``members``, which they are; ``rows``, their texts and prompts; ``mixture``, how
         they are trained together.
     """
+    names = [member.task for member in params.members(task)]
+    made = _making(params) if set(names) & set(GENERATED) else {}
     if task != MULTITASK:
-        return {"members": {}, "rows": {}, "mixture": {}}
-    names = params.multitask.members
+        return {"members": {}, "rows": made, "mixture": {}}
     code = Path(tasks.__file__).parent
     return {
         "members": {"multitask.members": names},
@@ -28,7 +29,7 @@ def member_settings(params: Params, task: str) -> dict[str, dict[str, Any]]:
             "multitask.members": names,
             "code": {name: sha256(code / f"{name}.py") for name in names},
             **{f"corpus.max_rows.{name}": getattr(params.corpus.max_rows, name) for name in names},
-            **(_making(params) if set(names) & set(GENERATED) else {}),
+            **made,
         },
         "mixture": {
             "multitask.temperature": params.multitask.temperature,

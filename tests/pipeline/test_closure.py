@@ -209,5 +209,8 @@ def test_a_members_prompt_and_limit_are_told():
     assert settings["code"].keys() == set(params.multitask.members)
     assert {f"corpus.max_rows.{name}" for name in params.multitask.members} <= settings.keys()
     assert {key for key in PARAMETERS if key.startswith("symbolic.")} <= settings.keys()
-    # Nothing of a single task, whose own settings stand in dvc.yaml.
+    # Nothing of a single task, whose own settings stand in dvc.yaml, but how its formulas are made.
     assert not any(member_settings(params, "sst").values())
+    assert member_settings(params, "symbolic")["rows"].keys() == {
+        k for k in PARAMETERS if k.startswith("symbolic.")
+    }

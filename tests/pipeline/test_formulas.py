@@ -62,14 +62,13 @@ def test_a_members_formulas_are_those_of_the_task_alone(project: Path) -> None:
 
 
 def test_what_makes_the_formulas_is_told_to_whoever_uses_them(project: Path) -> None:
-    told = read_json(project / "data/identity/tasks/multitask/rows.json")
-    assert {key: told[key] for key in told if key.startswith("symbolic.")} == {
-        "symbolic.seed": 0,
-        "symbolic.depth": 5,
-        "symbolic.extrapolation_depth": 7,
-        **{f"symbolic.rows.{split}": count for split, count in ROWS.items()},
-    }
-    assert read_json(project / "models/multitask/seed-1/run.json")["decisive"]["symbolic.depth"] == 5
+    settings = {"symbolic.seed": 0, "symbolic.depth": 5, "symbolic.extrapolation_depth": 7}
+    settings |= {f"symbolic.rows.{split}": count for split, count in ROWS.items()}
+    for task in SETTINGS["tasks"]:
+        files = (project / f"data/identity/tasks/{task}/rows.json", project / f"models/{task}/seed-1/run.json")
+        told, run = map(read_json, files)
+        for found in (told, run["decisive"]):
+            assert {key: value for key, value in found.items() if key.startswith("symbolic.")} == settings
 
 
 def test_levels_and_extrapolation_are_shares_of_the_rows_in_the_table(project: Path) -> None:
