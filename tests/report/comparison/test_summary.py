@@ -142,6 +142,16 @@ def test_runs_that_extrapolation_leaves_out_are_named(study: Study) -> None:
     assert summary.sentences(comparison)[0] == "Against a, d is worse in extrapolation on SST (−100.0 points)."
 
 
+def test_what_leaves_runs_out_on_two_tasks_is_said_once(study: Study) -> None:
+    for run in ("old", "a"):
+        for task in ("sst", "quora"):
+            study.classes(run, task, right_on(1))
+            if run == "a":
+                study.deeper(run, task, right_on(1, examples=8))
+    text = " ".join(summary.remarks(study.compare("old", "a"), {}))
+    assert "In extrapolation on SST and Quora, old has no results." in text
+
+
 @pytest.mark.parametrize(
     "change", [{"rows": {"train": 100}}, {"corpus": {"files": {"dev": "b2" * 32, "train": "x"}}}]
 )

@@ -151,7 +151,7 @@ class Contrast:
         p_value: of the test alone.
         adjusted: after Holm's correction over all tests of the comparison.
         alone: examples that only the run, and that only the first, gets right; None if the test was a bootstrap.
-        smallest: the smallest true difference that the dev set would probably have shown; None where too few
+        smallest: the smallest true difference that the examples would probably have shown; None where too few
             examples tell the two apart to say.
     """
 

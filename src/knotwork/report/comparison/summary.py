@@ -243,22 +243,24 @@ def _absent(comparison: Comparison) -> list[str]:
 
 def _left_out(comparison: Comparison) -> list[str]:
     """Runs of a group that lack a measure, or that have it on other examples."""
-    found = []
+    found: dict[tuple[Measure, str], list[str]] = {}
     for group in comparison.groups:
         for measure in group.measures:
             compared = group.compared(measure)
             apart = [entry for entry in group.entries if entry not in compared]
             lacking = [entry.run for entry in apart if measure not in measures(entry.result)]
             other = [entry.run for entry in apart if entry.run not in lacking]
-            what = sentence_case(measure.phrase.format(place(comparison, group)))
-            if lacking:
-                found.append(f"{what}, {enumerate_names(lacking)} {_have(lacking)} no results.")
-            if other:
-                found.append(
-                    f"{what}, {enumerate_names(other)} answered other examples than {compared[0].run} and "
-                    f"{_are(other)} not compared with it."
-                )
-    return found
+            texts = {
+                f"{enumerate_names(lacking)} {_have(lacking)} no results": lacking,
+                f"{enumerate_names(other)} answered other examples than {compared[0].run} and {_are(other)} not "
+                "compared with it": other,
+            }
+            for text in (text for text, runs in texts.items() if runs):
+                found.setdefault((measure, text), []).append(place(comparison, group))
+    return [
+        f"{sentence_case(measure.phrase.format(enumerate_names(places)))}, {text}."
+        for (measure, text), places in found.items()
+    ]
 
 
 def _are(runs: list[str]) -> str:
