@@ -103,6 +103,19 @@ def test_curves_say_when_the_selection_loss_turns(results: Results) -> None:
     assert "lowest at epoch 2 and higher after it" in caption
 
 
+def test_curves_say_what_all_seeds_did_where_one_stopped_before_the_others(results: Results) -> None:
+    """The second seed alone goes on and gets better: no course of the run."""
+    results.add("sst", seeds=(1, 2))
+    path = results.reports / "sst" / "history.csv"
+    lines = ["seed,epoch,step,train_loss,selection_loss,selection_metric"]
+    lines += ["1,1,10,2.0,1.7,0.4", "1,2,20,1.0,1.9,0.3"]
+    lines += ["2,1,10,2.0,1.7,0.4", "2,2,20,1.0,1.8,0.4", "2,3,30,0.2,1.1,0.6"]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    caption = figures.curves(read(results, "sst")[0]).caption
+    assert f"falls by 50{formats.SPACE}%" in caption
+    assert "lowest at epoch 1 and higher after it, a sign of overfitting" in caption
+
+
 def test_curves_of_one_epoch_and_of_gaps_are_drawn(results: Results) -> None:
     results.add("sonnet")
     path = results.reports / "sonnet" / "history.csv"

@@ -87,15 +87,15 @@ def curves(result: TaskResult) -> Figure:
     )
     seeds = ", a line per seed" if result.history["seed"].nunique() > 1 else ""
     return Figure(
-        f"Training on {result.name}{seeds}; a ring marks the epoch that was kept. {_course(result.history)}",
+        f"Training on {result.name}{seeds}; a ring marks the epoch that was kept. {_course(result)}",
         [losses, choice],
         (data.CURVES,),
     )
 
 
-def _course(history: pd.DataFrame) -> str:
+def _course(result: TaskResult) -> str:
     """What the losses did, means over seeds."""
-    losses = history.groupby("epoch")[["train_loss", "selection_loss"]].mean().dropna()
+    losses = result.course
     if len(losses) < 2:
         return "There is one epoch, so no course to be seen."
     change = losses["train_loss"].iloc[-1] / losses["train_loss"].iloc[0] - 1

@@ -75,6 +75,14 @@ class TaskResult:
         return isinstance(self.metrics, ClassificationMetrics)
 
     @property
+    def course(self) -> pd.DataFrame:
+        """Means over seeds by epoch, as far as all seeds went: the rest would be a course of those that went on."""
+        known = self.history.dropna(subset=list(HISTORY_COLUMNS[3:]))
+        epochs = known.groupby("epoch")
+        everywhere = epochs["seed"].nunique() == known["seed"].nunique()
+        return epochs[list(HISTORY_COLUMNS[3:])].mean()[everywhere]
+
+    @property
     def selected_on_dev(self) -> bool:
         """Whether the epoch was chosen on dev, the paper's protocol."""
         return self.card.selection == "dev"

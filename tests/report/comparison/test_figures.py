@@ -105,6 +105,23 @@ def test_curves_have_a_line_per_run_that_was_trained(three: Study, study: Study)
     assert figures.curves(comparison, comparison.groups[0]) is None
 
 
+def test_curves_are_means_over_all_seeds(study: Study) -> None:
+    """The second seed of b went on alone, with a loss that says nothing of the first."""
+    for run in ("a", "b"):
+        study.classes(run, "sst", right_on(1), right_on(2))
+    history = study.root / "b" / "sst" / "history.csv"
+    lines = ["seed,epoch,step,train_loss,selection_loss,selection_metric", "1,1,1,1,2.0,0.3", "1,2,2,1,1.8,0.4"]
+    lines += ["2,1,1,1,2.2,0.3", "2,2,2,1,2.0,0.4", "2,3,3,1,0.1,0.9"]
+    history.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    comparison = study.compare("a", "b")
+    figure = figures.curves(comparison, comparison.groups[0])
+    assert "b from 2.1 to 1.9." in alt(figure.pictures[0])
+    assert "The loss is lowest with a " in figure.caption
+    assert "as means over seeds, as far as all seeds of a run went." in figure.caption
+    comparison = study.compare("a")
+    assert "as means over seeds. " in figures.curves(comparison, comparison.groups[0]).caption
+
+
 def test_costs_hold_a_picture_per_group_and_a_place_for_zero(study: Study) -> None:
     for run, seconds in (("a", 40.0), ("b", 0.0), ("c", 300.0)):
         study.classes(run, "sst", right_on(1))

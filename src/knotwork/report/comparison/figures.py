@@ -107,7 +107,7 @@ def _marks(group: Group, measure: Measure) -> list[tuple[forest.Mark, float]]:
 
 def curves(comparison: Comparison, group: Group) -> Figure | None:
     """What the selection rows said after every epoch, a line per run; None if no run has a course."""
-    courses = [(comparison.runs.index(entry.run), entry.run, _course(entry)) for entry in group.entries]
+    courses = [(comparison.runs.index(entry.run), entry.run, entry.result.course) for entry in group.entries]
     courses = [course for course in courses if len(course[2])]
     if not courses:
         return None
@@ -130,10 +130,12 @@ def curves(comparison: Comparison, group: Group) -> Figure | None:
             name,
         ),
     ]
+    unequal = any(entry.result.history.groupby("seed").size().nunique() > 1 for entry in group.entries)
+    seeds = "seeds, as far as all seeds of a run went" if unequal else "seeds"
     return Figure(
-        f"{sentence_case(name)}: loss and {metric} on {where} at every epoch end, as means over seeds. The loss is "
-        f"lowest with {_lowest(courses)}; a run whose lines still fall or rise at their end might gain from more "
-        "epochs.",
+        f"{sentence_case(name)}: loss and {metric} on {where} at every epoch end, as means over {seeds}. The loss "
+        f"is lowest with {_lowest(courses)}; a run whose lines still fall or rise at their end might gain from "
+        "more epochs.",
         pictures,
         (data.CURVES,),
     )
@@ -143,11 +145,6 @@ def _lowest(courses: list[tuple[int, str, pd.DataFrame]]) -> str:
     """Which run's selection loss is lowest, and where."""
     _, run, course = min(courses, key=lambda each: each[2]["selection_loss"].min())
     return f"{run} after epoch {course['selection_loss'].idxmin():g} ({course['selection_loss'].min():.3g})"
-
-
-def _course(entry: Entry) -> pd.DataFrame:
-    """Means over seeds by epoch."""
-    return entry.result.history.groupby("epoch")[["selection_loss", "selection_metric"]].mean().dropna()
 
 
 def _curves(key: str, title: str, lines: list[tuple[int, str, pd.Series]], name: str) -> Markup:
