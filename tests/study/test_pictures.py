@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from report.comparison.study import Study, right_on
 
-from knotwork.report.read import read_task
+from knotwork.report.read import read_results, read_task
 from knotwork.study.declaration import Cell, Sweep, grid_cells
 from knotwork.study.figures import against
 from knotwork.study.grid import grid_map
@@ -47,6 +47,31 @@ def test_a_learning_curve_says_what_rows_bring_and_how_far_full_is(runs):
     [picture] = drawing.figure.pictures
     assert label(picture).endswith("lora 50.0 at 90, 70.0 at 900; full 55.0 at 90, 90.0 at 900.")
     assert drawing.pictures == ["rows-sst"]
+
+
+def test_a_curve_of_which_no_line_is_finished_says_so(runs):
+    caption = against("rows", [runs[0], runs[3]]).figure.caption
+    assert "SST: from 90 to 900, no variant at two of them yet." in caption
+
+
+def test_members_of_multitask_have_a_picture_each(tmp_path):
+    study, results = Study(tmp_path / "both"), []
+    for variant, seconds in (("lora", 10), ("full", 20)):
+        for task in ("sst", "quora"):
+            study.classes(variant, task, right_on(seconds), adapter=variant)
+            study.results(variant).change(task, "metrics.json", train_seconds=seconds)
+        study.together(variant, "sst", "quora")
+        cell = Cell("both", variant, "", "multitask", {})
+        results += [(cell, result) for result in read_results(tmp_path / cell.name)]
+    drawing = against("seconds", results)
+    assert drawing.pictures == ["seconds-sst", "seconds-quora"]
+    assert label(drawing.figure.pictures[1]).startswith("Quora (multitask): accuracy, % against training time")
+
+
+def test_the_head_is_not_counted_and_that_is_said(runs):
+    drawing = against("parameters", runs)
+    assert drawing.data["parameters"].tolist() == [result.metrics.trainable_parameters for _, result in runs]
+    assert "against trained parameters, heads not counted." in drawing.figure.caption
 
 
 def test_a_cost_says_what_is_best_and_what_is_cheapest(runs):

@@ -33,7 +33,9 @@ class Quantity:
 QUANTITIES: dict[Axis, Quantity] = {
     "rows": Quantity("training rows", lambda result: result.card.rows["train"] or 0, False),
     "base": Quantity("parameters of the base", lambda result: result.card.base.parameters or 0, False),
-    "parameters": Quantity("trained parameters", lambda result: result.metrics.trainable_parameters, True),
+    "parameters": Quantity(
+        "trained parameters, heads not counted", lambda result: result.metrics.trainable_parameters, True
+    ),
     "seconds": Quantity("training time of one seed, s", lambda result: result.metrics.train_seconds, True),
     "memory": Quantity("peak memory in training, MB", lambda result: result.metrics.peak_memory_mb, True),
 }
@@ -84,7 +86,7 @@ def _frame_of(axis: Axis, results: Sequence[Result]) -> pd.DataFrame:
         names = (measure.key, f"{measure.key}_low", f"{measure.key}_high")
         score = (measure.scale * getattr(result.metrics, name) for name in names)
         seeds = len(result.card.seeds)
-        rows.append((cell.task, cell.run, cell.variant, seeds, QUANTITIES[axis].of(result), measure.key, *score))
+        rows.append((result.task, cell.run, cell.variant, seeds, QUANTITIES[axis].of(result), measure.key, *score))
     return pd.DataFrame(
         rows, columns=["task", "run", "variant", "seeds", axis, "measure", "score", "low", "high"]
     ).rename(columns={axis: "x"})
@@ -108,6 +110,8 @@ def _told(quantity: Quantity, measure: Measure, points: pd.DataFrame) -> str:
             first, last = own.loc[own["x"].idxmin()], own.loc[own["x"].idxmax()]
             ends.append(f"{variant} {formats.signed(last['score'] - first['score'])}")
     low, high = points["x"].min(), points["x"].max()
+    if not ends:
+        return f"from {low:,.0f} to {high:,.0f}, no variant at two of them yet{_behind(points)}"
     told = f"from {low:,.0f} to {high:,.0f} the scores change by {', '.join(ends)}{measure.unit}"
     return f"{told}{_behind(points)}"
 

@@ -223,7 +223,7 @@ def test_disagreements_group_the_runs_by_answer(three: Study) -> None:
         "head",
         "lora",
     ]
-    assert "They differ on 25 of 60 examples" in table.caption
+    assert "differ most in the log-probability of the true class. They differ on 25 of 60" in table.caption
 
 
 def test_parameters_that_differ_or_that_only_some_have(study: Study) -> None:

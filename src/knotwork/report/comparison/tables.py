@@ -309,7 +309,7 @@ def disagreements(
     share = formats.percent(total / len(group.first.scores.ids), 0)
     return table(
         f"{sentence_case(place(comparison, group))}: examples on which the runs answer differently, those first on "
-        "which they differ most in the probability of the true class. They differ on "
+        "which they differ most in the log-probability of the true class. They differ on "
         f"{formats.count(total)} of {formats.count(len(group.first.scores.ids))} examples ({share})."
         + (
             ""
