@@ -168,6 +168,16 @@ def test_logits_of_unknown_tokens(trained, ids):
         knotwork.load_run(trained("sonnet", "lora")).logits(ids)
 
 
+def test_one_text_where_a_list_belongs_and_a_batch_where_a_text_does(trained):
+    with pytest.raises(UserError, match="predict: takes a list of texts; put the text in brackets"):
+        knotwork.load_run(trained("sst", "lora")).predict("A film")
+    sonnets = knotwork.load_run(trained("sonnet", "lora"))
+    with pytest.raises(UserError, match="generate: takes a list of texts; put the text in brackets"):
+        sonnets.generate("One line")
+    with pytest.raises(UserError, match=r"logits: takes the token ids of one text, \(tokens,\), not 1 x 3"):
+        sonnets.logits(torch.tensor([[1, 2, 3]]))
+
+
 def test_no_run(tmp_path):
     with pytest.raises(UserError, match="no trained run there"):
         knotwork.load_run(tmp_path / "sst")

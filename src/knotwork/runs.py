@@ -76,6 +76,7 @@ class Run:
         """
         if not isinstance(self.task, Classification):
             raise UserError(f"{self.task.name}: has no classes to predict; use generate")
+        _check_list("predict", texts)
         rows = [self._row(number, text) for number, text in enumerate(texts, start=1)]
         if not rows:
             return []
@@ -105,6 +106,7 @@ class Run:
         """
         if not isinstance(self.answer, Text):
             raise UserError(f"{self.task.name}: this run classifies; generate needs a run of the sonnet task")
+        _check_list("generate", openings)
         try:
             settings = Generation(
                 temperature=temperature, top_p=top_p, max_new_tokens=max_new_tokens, seed=seed, best_of=best_of
@@ -121,11 +123,15 @@ class Run:
 
         Raises:
             UserError: the run has no language-model head, the text is empty or longer than the context, or an id is
-                not in the vocabulary.
+                not in the vocabulary; or there are several texts.
         """
         if self.answer.head:
             raise UserError(f"{self.task.name}: a run with a classification head has no logits of tokens")
-        ids = self.tokenizer(text)["input_ids"] if isinstance(text, str) else torch.as_tensor(text).tolist()
+        given = torch.as_tensor(self.tokenizer(text)["input_ids"] if isinstance(text, str) else text)
+        if given.dim() != 1:
+            shape = " x ".join(map(str, given.shape))
+            raise UserError(f"logits: takes the token ids of one text, (tokens,), not {shape}; take a row of them")
+        ids = given.tolist()
         if not 0 < len(ids) <= self.model.config.n_positions:
             raise UserError(f"logits: {len(ids)} tokens; the context takes 1 to {self.model.config.n_positions}")
         if not 0 <= min(ids) <= max(ids) < self.model.config.vocab_size:
@@ -233,6 +239,12 @@ def load_run(folder: str | Path, seed: int | None = None) -> Run | MultitaskRun:
         complete = adapter.connect(model, tokenizer, task, own)
         runs[name] = Run(own, task, answer.of(name), model, tokenizer, complete)
     return MultitaskRun(card, runs, model, tokenizer) if cards else runs[card["task"]]
+
+
+def _check_list(what: str, texts: Sequence[Any]) -> None:
+    """Refuse a text in the place of a list of texts: its letters would be taken for them."""
+    if isinstance(texts, str):
+        raise UserError(f"{what}: takes a list of texts; put the text in brackets")
 
 
 def find_card(folder: Path, seed: int | None = None) -> dict[str, Any]:
