@@ -130,6 +130,25 @@ def test_a_base_of_ones_own_joins_the_group_that_is_about_sizes(declare, tmp_pat
     assert not any("gpt2" in name for name in found if name.startswith("pair"))
 
 
+def test_a_run_on_a_base_of_ones_own_knows_how_it_was_asked_for(declare):
+    asked = {cell.name: cell.base for cell in cells(declare(), ["hub/gpt2-xl@abc"]) if cell.base}
+    assert asked == {f"rows/{cell}-gpt2-xl/sst": "hub/gpt2-xl@abc" for cell in ("lora", "head")}
+
+
+def test_two_runs_of_one_name_are_refused(declare):
+    """They would be kept in one place, each in turn outdated by the other."""
+
+    def change(values):
+        values["cells"]["lora-few"] = {"adapter": "lora"}
+        values["groups"]["rows"] |= {"cells": ["lora", "lora-few"], "vary": {"few-all": {}, "all": {}}}
+
+    with pytest.raises(UserError, match="two runs are called rows/lora-few-all/sst; give a cell or a variation"):
+        cells(declare(change))
+    for bases in (["hub/few"], ["hub/gpt2@abc", "other/gpt2@def"]):
+        with pytest.raises(UserError, match=f"--base {bases[-1]}: rows has another base called"):
+            cells(declare(), bases)
+
+
 @pytest.mark.parametrize(
     "name, count",
     [("pair", 4), ("sst", 6), ("lora", 4), ("pair/sst", 2), ("rows/lora-few/sst", 1), ("few", 2), ("head-all", 1)],

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -75,6 +76,17 @@ def test_no_run_is_begun_after_the_time_is_over(clone, capsys):
     assert "1 min 00 s; 2 left, about 2 min 00 s" in printed.replace("\u202f", " ").replace("\u00a0", " ")
     assert driver.make(cells, VALUES, None) == {}
     assert clone.ran[2:] == [("head", "sst")]
+
+
+def test_the_command_of_a_run_makes_it_again(clone):
+    """Without its base a run on one's own is not declared."""
+    plain, own = cell("lora"), replace(cell("head"), base="hub/gpt2@abc")
+    driver.make([plain, own], VALUES, None)
+    commands = [json.loads((driver.KEPT / each.name / "card.json").read_text())["command"] for each in (plain, own)]
+    assert commands == [
+        "make study ARGS='--only g/lora/sst'",
+        "make study ARGS='--only g/head/sst --base hub/gpt2@abc'",
+    ]
 
 
 def test_what_fails_stops_nothing(clone, capsys):

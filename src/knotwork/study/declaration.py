@@ -91,6 +91,7 @@ class Cell:
         variation: how that is varied; empty if it is not.
         task: the task.
         settings: what differs from params.yaml and the recipe, by dotted key; the task and the seeds too.
+        base: the further base (``--base``) that it was added for; empty if it is declared.
     """
 
     group: str
@@ -98,6 +99,7 @@ class Cell:
     variation: str
     task: str
     settings: Settings
+    base: str = ""
 
     @property
     def run(self) -> str:
@@ -135,21 +137,31 @@ def cells(study: Study, bases: Sequence[str] = ()) -> list[Cell]:
     Args:
         study: the declaration.
         bases: further bases for groups that are drawn against the base's size: a folder, or name@revision.
+
+    Raises:
+        UserError: two runs have the same name, and would be kept in the same place.
     """
     found = []
     for name, group in study.groups.items():
-        variations = dict(group.vary) or {"": {}}
-        if "base" in group.figures:
-            variations |= dict(map(_base, bases))
+        variations, added = dict(group.vary) or {"": {}}, {}
+        for place in bases if "base" in group.figures else ():
+            called, settings = _base(place)
+            if called in variations:
+                raise UserError(f"--base {place}: {name} has another base called {called!r}; rename the folder")
+            variations[called], added[called] = settings, place
         for task in group.tasks:
             for variation, changes in variations.items():
                 for cell in group.cells:
                     own = {"tasks": [task], "seeds": group.seeds}
                     settings = {**study.cells[cell], **changes, **own}
-                    found.append(Cell(name, cell, variation, task, settings))
+                    found.append(Cell(name, cell, variation, task, settings, added.get(variation, "")))
     for name, sweep in study.sweeps.items():
         points = {cell.name: cell for grid in sweep.grids for cell in grid_cells(name, sweep, grid)}
         found += points.values()  # a point that is on two grids is one run
+    names = [cell.name for cell in found]
+    twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
+    if twice:
+        raise UserError(f"{DECLARATION}: two runs are called {twice}; give a cell or a variation another name")
     return found
 
 

@@ -103,7 +103,8 @@ def _make_one(cell: Cell, place: Workplace, values: dict[str, Any]) -> None:
     parameters(values, cell)
     log = LOGS / f"{cell.name.replace('/', '-')}.log"
     reports = place.run(cell.task, with_settings(values, cell.settings), log)
-    keep_cell(cell, reports, f"make study ARGS='--only {cell.name}'")
+    base = f" --base {cell.base}" if cell.base else ""
+    keep_cell(cell, reports, f"make study ARGS='--only {cell.name}{base}'")
 
 
 def keep_cell(cell: Cell, reports: Path, command: str) -> None:
