@@ -193,4 +193,5 @@ def _must(folder: Path, *arguments: str) -> None:
         ["git", *arguments], cwd=folder, env=_environment(), capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise UserError(f"git {arguments[0]} in {folder}: {done.stderr.strip().splitlines()[-1]}")
+        told = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]  # none if it was killed
+        raise UserError(f"git {arguments[0]} in {folder}: {told[-1]}")
