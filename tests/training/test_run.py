@@ -361,6 +361,37 @@ def test_the_measured_pass_is_checkpointed_too(train, monkeypatch):
     assert before[0] > 0
 
 
+def test_the_measured_pass_has_the_precision_of_the_training(train, monkeypatch):
+    """On a processor without it bf16 takes many times as long."""
+    found, measure = [], run.seconds_needed
+
+    def measured(*args):
+        found.append(torch.is_autocast_enabled("cpu"))
+        return measure(*args)
+
+    monkeypatch.setattr(run, "seconds_needed", measured)
+    for precision in ("fp32", "bf16"):
+        train(train__epochs__sst=1, train__precision=precision)
+    assert found == [False, True]
+
+
+def test_memory_is_counted_from_the_training_on(train, monkeypatch):
+    """The measured pass before it may need more."""
+    seen = []
+    for name in ("seconds_needed", "forget_peak_memory"):
+        work = getattr(run, name)
+        monkeypatch.setattr(run, name, lambda *args, name=name, work=work: (seen.append(name), work(*args))[1])
+    step = KnotTrainer.training_step
+    monkeypatch.setattr(KnotTrainer, "training_step", lambda *args: (seen.append("step"), step(*args))[1])
+    train(train__epochs__sst=1)
+    assert list(dict.fromkeys(seen)) == ["seconds_needed", "forget_peak_memory", "step"]
+    forgotten = []
+    monkeypatch.setattr("torch.cuda.reset_peak_memory_stats", forgotten.append)
+    outcome.forget_peak_memory(torch.device("cpu"))
+    outcome.forget_peak_memory(torch.device("cuda"))
+    assert forgotten == [torch.device("cuda")]
+
+
 def test_a_process_needs_memory_for_its_share_alone(train, monkeypatch):
     asked = bytes_asked_for(monkeypatch)
     train(train__epochs__sst=1)

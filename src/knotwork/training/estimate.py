@@ -66,6 +66,8 @@ def seconds_needed(model: nn.Module, answer: Answer, batches: Sequence[Sequence[
         start = time.perf_counter()
         losses(answer.logits(model, batch), labels).mean().backward()
         model.zero_grad()
+        if place.type != "cpu":
+            torch.accelerator.synchronize(place)  # until here its work was only queued
         seconds = time.perf_counter() - start
     model.train(was_training)
     return seconds / sizes[middle] * sum(sizes) * epochs

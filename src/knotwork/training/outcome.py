@@ -47,11 +47,6 @@ def outcome(trainer: KnotTrainer, curves: pd.DataFrame, less_is_better: bool, pl
     best = None if curves.empty else int(metric.idxmin() if less_is_better else metric.idxmax())
     seconds = trainer.meter.seconds
     tokens = sum(trainer.batches().tokens(epoch) for epoch in range(len(curves)))
-    memory = (
-        torch.cuda.max_memory_allocated() / 2**20
-        if trainer.args.device.type == "cuda"
-        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-    )
     return {
         "epochs_planned": planned,
         "epochs": len(curves),
@@ -60,9 +55,22 @@ def outcome(trainer: KnotTrainer, curves: pd.DataFrame, less_is_better: bool, pl
         "selection_metric": None if best is None else float(metric[best]),
         "train_seconds": seconds,
         "tokens_per_second": tokens / seconds if seconds else 0.0,
-        "peak_memory_mb": memory,
+        "peak_memory_mb": peak_memory(trainer.args.device),
         "padding_waste": padding_waste(trainer.batches().batches(0), trainer.lengths),
     }
+
+
+def forget_peak_memory(place: torch.device) -> None:
+    """What was needed before is no part of the training: where it can be told apart, count from now on."""
+    if place.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(place)
+
+
+def peak_memory(place: torch.device) -> float:
+    """MB: of an accelerator what was allocated there, otherwise of the process."""
+    if place.type == "cuda":
+        return torch.cuda.max_memory_allocated(place) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
 def signatures(trainer: KnotTrainer, curves: pd.DataFrame, text: bool, prefix: str = "") -> dict[str, Any]:

@@ -35,7 +35,7 @@ from knotwork.training.checkpoints import (
     writing,
 )
 from knotwork.training.estimate import bytes_needed, check_memory, seconds_needed
-from knotwork.training.outcome import history, outcome, signatures
+from knotwork.training.outcome import forget_peak_memory, history, outcome, signatures
 from knotwork.training.parts import Part, answer_of, described, read_part, sampler, setup_batches
 from knotwork.training.progress import Progress
 from knotwork.training.trainer import KnotTrainer
@@ -335,10 +335,12 @@ def _announce(
     way = adapter.speed_up(model.to(place), tokens)
     if checkpointed:
         model.activation_checkpointing_enable()  # the Trainer would do it after the estimate
-    seconds = sum(
-        seconds_needed(model, answer.of(task), [[examples[i] for i in batch] for batch in batches], epochs)
-        for task, batches in by_task.items()
-    )
+    with trainer.accelerator.autocast():  # in the precision of the training
+        seconds = sum(
+            seconds_needed(model, answer.of(task), [[examples[i] for i in batch] for batch in batches], epochs)
+            for task, batches in by_task.items()
+        )
+    forget_peak_memory(place)
     if trainer.is_world_process_zero():
         print(
             f"{title}: {params.adapter}, {trained:,} trainable parameters, {len(lengths):,} rows, "
