@@ -69,6 +69,18 @@ def test_a_batch_of_twelve_is_twelve_singles(model, tokenizer):
     assert together == [generate(model, tokenizer, [prompt], SETTINGS)[0] for prompt in prompts]
 
 
+def test_a_long_opening_cuts_no_other_text_short(short_model, tokenizer, always):
+    """It leaves room for few tokens in the context, which is its own affair."""
+    always([tokenizer(" word")["input_ids"][0]])
+    settings = SETTINGS.model_copy(update={"max_new_tokens": 40})
+    long = "word " * 45
+    assert 40 < len(tokenizer(long)["input_ids"]) < 63
+    openings = ["One", long, "Two"]
+    together = generate(short_model, tokenizer, openings, settings)
+    assert together == [generate(short_model, tokenizer, [opening], settings)[0] for opening in openings]
+    assert together[0].count("word") == together[2].count("word") == 40
+
+
 def test_without_noise_it_is_the_likeliest_continuation(model, tokenizer):
     """Greedy decoding step by step with neither cache nor padding, against top-p of almost nothing."""
     settings = SETTINGS.model_copy(update={"top_p": 1e-6, "max_new_tokens": 12})

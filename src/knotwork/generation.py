@@ -120,7 +120,6 @@ def _cost(
     return np.divide(nll, tokens, out=np.full_like(nll, np.inf), where=tokens > 0)
 
 
-@torch.no_grad()
 def _sample(
     model: nn.Module,
     tokenizer: PreTrainedTokenizerBase,
@@ -139,9 +138,31 @@ def _sample(
                 f"prompt {number}: {len(prompts[-1])} tokens leave no room in the context of "
                 f"{model.config.n_positions}; shorten it"
             )
+    # An opening without room for all new tokens would cut short those that share its batch.
+    roomy = [len(prompt) + settings.max_new_tokens <= model.config.n_positions for prompt in prompts]
+    batches = [[index for index, room in enumerate(roomy) if room]]
+    batches += [[index] for index, room in enumerate(roomy) if not room]
+    texts = [""] * len(openings)
+    for batch in filter(None, batches):
+        parts = [openings[index] for index in batch], [prompts[index] for index in batch]
+        for index, text in zip(batch, _batch(model, tokenizer, *parts, settings, sample), strict=True):
+            texts[index] = text
+    return texts
+
+
+@torch.no_grad()
+def _batch(
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    openings: Sequence[str],
+    prompts: Sequence[Sequence[int]],
+    settings: Generation,
+    sample: int,
+) -> list[str]:
+    """One sample for each opening, whose token ids are ``prompts``, all at once."""
     width = max(len(prompt) for prompt in prompts)
     pad = tokenizer.eos_token_id
-    ids = torch.tensor([[pad] * (width - len(prompt)) + prompt for prompt in prompts])
+    ids = torch.tensor([[*[pad] * (width - len(prompt)), *prompt] for prompt in prompts])
     mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
     place = next(model.parameters()).device
     given = [_ended(opening + "\n") for opening in openings]
