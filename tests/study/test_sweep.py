@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from knotwork.errors import UserError
 from knotwork.study import sweep
 from knotwork.study.declaration import Study, cells
 from knotwork.study.driver import Plan
@@ -79,6 +80,12 @@ class Listed(Queue):
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch):
     monkeypatch.setattr(sweep, "PAUSE", 0.0)
+
+
+def test_a_sweep_without_workers_is_refused():
+    """It would wait for ever."""
+    with pytest.raises(UserError, match="--jobs: 0 workers make nothing"):
+        sweep.sweep("lora", 0)
 
 
 def test_a_task_between_two_lists_has_not_failed():

@@ -37,8 +37,10 @@ def sweep(name: str, jobs: int) -> int:
     """Queue and run the points that are not finished, keep them, write the page, and give the exit status.
 
     Raises:
-        UserError: there is no such sweep, or no clone to work in.
+        UserError: there is no such sweep, no worker, or no clone to work in.
     """
+    if jobs < 1:
+        raise UserError(f"--jobs: {jobs} workers make nothing; give at least 1")
     study = plan()
     if name not in study.declared.sweeps:
         raise UserError(f"sweep-{name}: studies.yaml declares no such sweep{near(name, study.declared.sweeps)}")
