@@ -1,6 +1,7 @@
 import pytest
 
 from knotwork.errors import UserError
+from knotwork.report.comparison import summary
 from knotwork.report.comparison.contrasts import ACCURACY, CHRF, EXTRAPOLATION, PERPLEXITY
 from knotwork.significance import exact_mcnemar, holm, paired_difference, smallest_difference
 
@@ -142,6 +143,22 @@ def test_runs_that_do_not_match_are_kept_apart(study: Study, change: dict) -> No
     comparison = study.compare("a", "b", "c")
     assert [[entry.run for entry in group.entries] for group in comparison.groups] == [["a", "c"], ["b"]]
     assert [(c.first, c.run) for c in comparison.contrasts] == [("a", "c")]
+
+
+def test_sonnets_that_were_sampled_otherwise_are_kept_apart(study: Study) -> None:
+    """The temperature alone changes chrF; of classes nothing is sampled."""
+    colder = {"parameters": {"evaluate.generation.temperature": 0.5}}
+    for run in ("a", "b"):
+        study.classes(run, "sst", right_on(1))
+        study.sonnets(run, 0.5, 3.0)
+        study.change_card(run, "sonnet", chrf_signature="chrF2")
+    study.change_card("b", "sst", **colder)
+    study.change_card("b", "sonnet", **colder)
+    comparison = study.compare("a", "b")
+    assert {task: len(groups) for task, groups in comparison.tasks.items()} == {"sst": 1, "sonnet": 2}
+    [told] = summary.notice(comparison).points
+    assert "another sampling (one text an opening, temperature 0.5 instead of one text an opening" in told
+    assert summary.notice(comparison).advice.endswith("same dev file, prompt, base, selection and sampling.")
 
 
 @pytest.mark.parametrize("change", [{"answer": "words"}, {"adapter": "kan"}, {"rows": {"train": 100}}])

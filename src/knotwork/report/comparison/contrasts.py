@@ -1,7 +1,8 @@
 """Which runs may be compared, and what paired tests say of their differences.
 
-Runs are compared task by task, within groups that share the dev file, the prompt, the base and the selection
-protocol. In each group every run is held against the group's first one that has the measure in question.
+Runs are compared task by task, within groups that share the dev file, the prompt, the base, the selection protocol
+and the sampling of sonnets. In each group every run is held against the group's first one that has the measure in
+question.
 """
 
 import math
@@ -242,8 +243,16 @@ def matching(card: Card) -> dict[str, str]:
         "prompt": card.prompt.sha256,
         "base": card.base.sha256 or card.base.name,
         "selection": str(card.selection),
-        "sampling": "one text an opening" if card.samples == 1 else f"best of {card.samples}",
+        "sampling": _sampling(card),
     }
+
+
+def _sampling(card: Card) -> str:
+    """How sonnets were drawn: what another temperature brings is no merit of an adapter."""
+    drawn = ("temperature", "top_p", "max_new_tokens") if card.chrf_signature else ()
+    keys = [f"evaluate.generation.{name}" for name in drawn]
+    settings = [f"{key.rpartition('.')[2]} {card.parameters[key]:g}" for key in keys if key in card.parameters]
+    return ", ".join(["one text an opening" if card.samples == 1 else f"best of {card.samples}", *settings])
 
 
 def compare_entries(runs: list[str], entries: Sequence[Entry]) -> Comparison:

@@ -170,7 +170,8 @@ def notice(comparison: Comparison) -> Notice | None:
     if not reasons:
         return None
     points = [f"On {enumerate_names(list(dict.fromkeys(tasks)))}, {reason}." for reason, tasks in reasons.items()]
-    advice = "Runs are compared only with those of their own group: same dev file, prompt, base and selection."
+    same = enumerate_names(list(matching(comparison.entries[0].card)))
+    advice = f"Runs are compared only with those of their own group: same {same}."
     return Notice("Runs that do not match are kept apart", points, advice)
 
 
