@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -5,8 +7,9 @@ from knotwork import models
 from knotwork.answers import Text
 from knotwork.corpora import Row
 from knotwork.encoding import encode
+from knotwork.errors import UserError
 from knotwork.inference import score
-from knotwork.likelihood import continuation_nll, given_tokens
+from knotwork.likelihood import continuation_nll, given_tokens, true_continuation
 from knotwork.tasks.sonnet import TASK
 
 TEXTS = ["When morning opens\nevery window\nwide and clear\nthe day begins", "One\ntwo\nthree\nfour\nfive and six"]
@@ -45,6 +48,22 @@ def test_nothing_given_but_the_first_token_is_the_whole_text(model, tokenizer, e
     whole = score(model, answer, examples, 4096)
     assert nll == pytest.approx(whole.nll)
     assert tokens.tolist() == whole.tokens.tolist()
+
+
+def test_true_sonnets_after_their_given_lines(model, tokenizer, examples):
+    answer, given = Text(tokenizer.eos_token_id), [given_tokens(tokenizer, text, opening(text)) for text in TEXTS]
+    found = true_continuation(model, answer, tokenizer, examples, 4096)
+    for ours, wanted in zip(found, continuation_nll(model, answer, examples, given, 4096), strict=True):
+        assert ours.tolist() == wanted.tolist()
+
+
+def test_a_sonnet_that_is_cut_within_its_given_lines(model, tokenizer, examples):
+    answer, [first, _] = Text(tokenizer.eos_token_id), examples
+    given = given_tokens(tokenizer, TEXTS[0], opening(TEXTS[0]))
+    one_more, cut = (replace(first, ids=first.ids[:length], truncated=True) for length in (given + 1, given))
+    assert true_continuation(model, answer, tokenizer, [one_more], 4096)[1].tolist() == [1]
+    with pytest.raises(UserError, match=f"base.max_length: {given} tokens cut sonnet 0 within its given lines"):
+        true_continuation(model, answer, tokenizer, [cut], 4096)
 
 
 def test_only_what_follows_the_opening_counts(model, tokenizer, examples):

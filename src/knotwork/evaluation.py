@@ -15,7 +15,7 @@ from knotwork.corpora import Row
 from knotwork.encoding import Example, encode
 from knotwork.files import read_json, text_hash, whole_folder, write_json, write_text
 from knotwork.inference import Scores, score
-from knotwork.likelihood import continuation_nll, given_tokens
+from knotwork.likelihood import true_continuation
 from knotwork.params import Member, Params
 from knotwork.prosody import measures
 from knotwork.runs import Run, load_run
@@ -51,7 +51,7 @@ class Scored:
     test_predictions: list
     truncated: int
     continuation: tuple[np.ndarray, np.ndarray] | None = None
-    """Of sonnets: see :func:`knotwork.likelihood.continuation_nll`, of dev."""
+    """Of sonnets: see :func:`knotwork.likelihood.true_continuation`, of dev."""
     further: dict[str, Scores] = field(default_factory=dict)
 
 
@@ -196,10 +196,7 @@ def _score_run(run: Run, params: Params, rows: dict[str, list[Row]], graphs: Pat
     dev_scores = score(run.model, run.answer, dev_examples, size)
     if not isinstance(task, Classification):
         openings = [given_lines(row.texts[0]) for row in dev]
-        given = [
-            given_tokens(run.tokenizer, row.texts[0], opening) for row, opening in zip(dev, openings, strict=True)
-        ]
-        continuation = continuation_nll(run.model, run.answer, dev_examples, given, size)
+        continuation = true_continuation(run.model, run.answer, run.tokenizer, dev_examples, size)
         settings = params.evaluate.generation.model_dump()
         written = run.generate(openings, **settings)
         answered = run.generate([row.texts[0] for row in test], **settings)

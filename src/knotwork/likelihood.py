@@ -10,7 +10,9 @@ from transformers import PreTrainedTokenizerBase
 
 from knotwork.answers import IGNORED, Text, losses
 from knotwork.encoding import Example
+from knotwork.errors import UserError
 from knotwork.inference import by_length
+from knotwork.statistics import given_lines
 
 Floats = NDArray[np.float64]
 
@@ -22,6 +24,29 @@ def given_tokens(tokenizer: PreTrainedTokenizerBase, text: str, opening: str) ->
     """
     offsets = tokenizer(text, return_offsets_mapping=True)["offset_mapping"]
     return sum(start <= len(opening) for start, _ in offsets)
+
+
+def true_continuation(
+    model: nn.Module,
+    answer: Text,
+    tokenizer: PreTrainedTokenizerBase,
+    examples: Sequence[Example],
+    batch_tokens: int,
+) -> tuple[Floats, Floats]:
+    """What :func:`continuation_nll` says of true sonnets after their given lines.
+
+    Raises:
+        UserError: a sonnet is cut within its given lines, so that there is nothing to say.
+    """
+    texts = [example.row.texts[0] for example in examples]
+    given = [given_tokens(tokenizer, text, given_lines(text)) for text in texts]
+    for example, count in zip(examples, given, strict=True):
+        if len(example.ids) <= count:
+            raise UserError(
+                f"base.max_length: {len(example.ids)} tokens cut sonnet {example.row.id} within its given lines, "
+                f"which take {count}; raise it"
+            )
+    return continuation_nll(model, answer, examples, given, batch_tokens)
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from knotwork.errors import UserError
 from knotwork.generation import generate
 from knotwork.identity import base_folder
 from knotwork.inference import score
-from knotwork.likelihood import continuation_nll, given_tokens
+from knotwork.likelihood import true_continuation
 from knotwork.params import Params
 from knotwork.prosody import measures
 from knotwork.statistics import given_lines, perplexity, sonnet_chrf
@@ -49,12 +49,12 @@ def zero_shot(params: Params, task_name: str, raw: Path) -> dict[str, Any]:
         return {"zero_shot": float(np.mean(hits))}
     truth = [row.texts[0] for row in rows]
     openings = [given_lines(text) for text in truth]
-    given = [given_tokens(tokenizer, text, opening) for text, opening in zip(truth, openings, strict=True)]
+    continuation = true_continuation(model, answer, tokenizer, examples, size)
     written = generate(model, tokenizer, openings, params.evaluate.generation)
     figures = {
         **sonnet_chrf([written], truth),
         "perplexity": perplexity(scores.nll, scores.tokens),
-        "perplexity_continuation": perplexity(*continuation_nll(model, answer, examples, given, size)),
+        "perplexity_continuation": perplexity(*continuation),
     }
     training = [row.texts[0] for row in task.read(raw, "train").rows]
     return {
