@@ -1,4 +1,7 @@
-"""A run's results as they are kept: without the corpus's texts, which are not the project's to publish."""
+"""A run's results as they are kept: without the corpus's texts, which are not the project's to publish.
+
+Of sonnets the given lines stay, with which the generated ones begin.
+"""
 
 import shutil
 from pathlib import Path
