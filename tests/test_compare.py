@@ -125,6 +125,13 @@ def test_folders_need_no_repository(two: Study, compare) -> None:
     assert "Against a, b is better on SST (+28.3 points)." in compare(two.root, "a", "b")
 
 
+def test_what_a_killed_evaluation_left_is_no_task(two: Study, compare) -> None:
+    half = two.root / "a/.sst.x1.part"
+    half.mkdir()
+    (half / "metrics.json").write_text("{", encoding="utf-8")
+    assert "a against b" in compare(two.root, two.root / "a", two.root / "b")
+
+
 def test_folders_are_named_by_as_much_as_tells_them_apart(study: Study, compare) -> None:
     for run in ("one/lora", "two/lora", "two/full"):
         study.classes(run, "sst", right_on(len(run)))

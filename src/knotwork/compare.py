@@ -53,7 +53,8 @@ class Run:
     @property
     def tasks(self) -> set[str]:
         """The tasks that it has results of."""
-        found = {path.parent.name for path in self.folder.glob("*/metrics.json")}
+        # Evaluation writes into a hidden folder first, which is left behind where it was killed.
+        found = {path.parent.name for path in self.folder.glob("[!.]*/metrics.json")}
         return {task for task in found if (task == MULTITASK) == self.joint}
 
     @property
