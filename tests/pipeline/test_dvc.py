@@ -58,6 +58,17 @@ def test_everything_is_there(project):
     assert not list(project.rglob("*.part"))
 
 
+def test_what_a_killed_stage_was_writing_outdates_nothing(project, dvc):
+    """It lies beside what was made, in a folder that the next stage depends on."""
+    left = project / "models/sst/.seed-1.x1.part"
+    left.mkdir()
+    try:
+        (left / "model.safetensors").write_text("half", encoding="utf-8")
+        assert "evaluate@sst" not in outdated(project, dvc)
+    finally:
+        shutil.rmtree(left)
+
+
 def test_second_run_does_nothing(project, dvc):
     assert ran(dvc(project, "repro").stdout) == ["identify"]
     assert outdated(project, dvc) == {"identify"}
