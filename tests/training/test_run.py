@@ -317,7 +317,7 @@ def test_context_too_long_for_the_base(train):
 
 def test_run_that_will_not_fit_is_refused(train, monkeypatch):
     monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"available": 2**20})())
-    with pytest.raises(UserError, match=r"training needs about .* GiB, 0\.0 GiB are free on cpu; lower"):
+    with pytest.raises(UserError, match=r"training needs about .* GiB more, 0\.0 GiB are free on cpu; lower"):
         train()
 
 
@@ -325,6 +325,15 @@ def bytes_asked_for(monkeypatch):
     asked = []
     monkeypatch.setattr(run, "check_memory", lambda needed, place: asked.append(needed))
     return asked
+
+
+def test_weights_that_are_loaded_are_not_asked_for_again(train, monkeypatch):
+    told, asked = [], bytes_asked_for(monkeypatch)
+    whole = run.bytes_needed
+    monkeypatch.setattr(run, "bytes_needed", lambda *args: told.append((whole(*args), args[2])) or told[-1][0])
+    train(train__epochs__sst=1)
+    [(needed, parameters)] = told
+    assert asked == [needed - 4 * parameters]
 
 
 def test_checkpointed_gradients_fit_where_others_do_not(train, monkeypatch):

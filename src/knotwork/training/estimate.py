@@ -44,12 +44,12 @@ def check_memory(needed: int, place: torch.device) -> None:
     """Refuse a run that will not fit.
 
     Raises:
-        UserError: more memory is needed than is free.
+        UserError: more memory is needed, beside what is in use already, than is free.
     """
     free = torch.cuda.mem_get_info(place)[0] if place.type == "cuda" else psutil.virtual_memory().available
     if needed > free:
         raise UserError(
-            f"training needs about {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free on {place}; "
+            f"training needs about {needed / 2**30:.1f} GiB more, {free / 2**30:.1f} GiB are free on {place}; "
             "lower train.batch.size (and raise train.batch.accumulation), or set train.gradient_checkpointing"
         )
 

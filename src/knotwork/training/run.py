@@ -34,7 +34,7 @@ from knotwork.training.checkpoints import (
     stopped_early,
     writing,
 )
-from knotwork.training.estimate import bytes_needed, check_memory, seconds_needed
+from knotwork.training.estimate import FLOAT, bytes_needed, check_memory, seconds_needed
 from knotwork.training.outcome import forget_peak_memory, history, outcome, signatures
 from knotwork.training.parts import Part, answer_of, described, read_part, sampler, setup_batches
 from knotwork.training.progress import Progress
@@ -328,9 +328,9 @@ def _announce(
         bytes_needed(model.config, answer.of(task), parameters, trained, batches, lengths, checkpointed)
         for task, batches in by_task.items()
     )
-    if place.type == "cpu":
-        needed *= trainer.args.world_size  # all processes have one memory
-    check_memory(needed, place)
+    loaded = FLOAT * parameters if model.device.type == place.type else 0  # its weights, in use already
+    processes = trainer.args.world_size if place.type == "cpu" else 1  # that share the memory
+    check_memory(processes * (needed - loaded), place)
     tokens = epochs * trainer.batches().tokens(0)
     way = adapter.speed_up(model.to(place), tokens)
     if checkpointed:
