@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from kan_trials import EXAMPLES
-from pydantic import ValidationError
 
 from knotwork.errors import UserError
-from knotwork.params import Params, load_params
+from knotwork.params import Params, load_params, validate
+from knotwork.study.declaration import with_settings
 
 CLASSIFIED = ("sst", "cfimdb", "quora")
 PASSES = 100
@@ -64,19 +64,8 @@ def changed(params: Params, changes: dict[str, Any]) -> Params:
     Raises:
         UserError: they do not go together.
     """
-    values = params.model_dump()
-    for key, value in {"train.patience": None, **changes}.items():
-        *groups, name = key.split(".")
-        place = values
-        for group in groups:
-            place = place[group]
-        place[name] = value
-    try:
-        return Params.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UserError(f"{where or 'params.yaml'}: {first['msg'].removeprefix('Value error, ')}") from error
+    values = with_settings(params.model_dump(), {"train.patience": None, **changes})
+    return validate(values, "params.yaml")
 
 
 def command(script: str, arguments: argparse.Namespace, options: Sequence[str]) -> str:
