@@ -132,7 +132,7 @@ class Run:
         self.held_out = {source: open_tokens(work / "tokens", source, "held_out") for source in self.index}
         torch.manual_seed(self.seed)
         self.model = GPT2LMHeadModel(self.config()).to(self.device)
-        self.compiled = torch.compile(self.model) if self.device.type == "cuda" else self.model
+        self.training_loss = torch.compile(self.mean_loss) if self.device.type == "cuda" else self.mean_loss
         self.optimizers = optimizers(self.model, self.plan)
         self.progress = Progress(0, 0, 0.0, [0] * len(self.mixtures))
         self.folder = work / f"{name}-{self.identity(work / 'tokenizer' / 'tokenizer.json')}"
@@ -180,15 +180,19 @@ class Run:
     def train(self) -> None:
         """Train to the end, with checkpoints and held-out losses on the way."""
         self.model.train()
+        if self.device.type == "cuda":
+            self.warm_up()
         bar = tqdm(
             total=100, unit="%", desc=self.name, mininterval=5, bar_format="{l_bar}{bar}| {elapsed}{postfix}"
         )
-        saved = time.monotonic()
+        saved, reached = time.monotonic(), None
         while (fraction := self.fraction()) < 1:
             start = time.perf_counter()
             ends = np.cumsum([phase["share"] for phase in self.plan.phases])
             phase = int(np.searchsorted(ends[:-1], fraction, side="right"))
-            loss, tokens = self.step(phase, rate_factor(fraction, self.plan.warmup))
+            last, (reached, tokens) = reached, self.step(phase, rate_factor(fraction, self.plan.warmup))
+            # That of the step before: a GPU is at work on this one while the next rows are drawn.
+            loss = (reached if last is None else last).item()
             seconds = time.perf_counter() - start
             self.progress.seconds += seconds
             bar.update(100 * self.fraction() - bar.n)
@@ -207,7 +211,14 @@ class Run:
         self.save()
         bar.close()
 
-    def step(self, phase: int, factor: float) -> tuple[float, int]:
+    def warm_up(self) -> None:
+        """Compile for the rows of every phase, before the clock of the run starts."""
+        for length in (phase["length"] for phase in self.plan.phases):
+            rows = np.zeros((max(1, self.plan.micro_tokens // length), length + 1), dtype=np.int64)
+            self.training_loss(*self.tensors(rows)).backward()
+        self.model.zero_grad()
+
+    def step(self, phase: int, factor: float) -> tuple[torch.Tensor, int]:
         """One optimiser step; returns the mean loss in nats and the tokens used."""
         length = self.plan.phases[phase]["length"]
         count = max(1, self.plan.batch_tokens // length)
@@ -215,7 +226,7 @@ class Run:
         micro = max(1, self.plan.micro_tokens // length)
         total = torch.zeros((), device=self.device)
         for part in np.split(rows, range(micro, count, micro)):
-            loss = self.loss(self.compiled, part) * len(part) / count
+            loss = self.training_loss(*self.tensors(part)) * len(part) / count
             loss.backward()
             total += loss.detach()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -227,17 +238,19 @@ class Run:
         self.progress.step += 1
         self.progress.tokens += count * length
         self.progress.rows[phase] += count
-        return total.item(), count * length
+        return total, count * length
 
-    def loss(self, model: torch.nn.Module, rows: np.ndarray) -> torch.Tensor:
-        """Mean cross-entropy in nats of the rows' tokens, each given those before it in its document."""
+    def tensors(self, rows: np.ndarray) -> tuple[torch.Tensor, ...]:
+        """Inputs and positions of rows, both (rows, length), and the targets, flat."""
         inputs = np.ascontiguousarray(rows[:, :-1])
         places = positions(inputs, self.tokenizer.eos_token_id)
-        inputs, places, targets = (
-            torch.from_numpy(part).to(self.device) for part in (inputs, places, rows[:, 1:].flatten())
-        )
+        parts = (torch.from_numpy(part) for part in (inputs, places, rows[:, 1:].flatten()))
+        return tuple(part.to(self.device) for part in parts)
+
+    def mean_loss(self, inputs: torch.Tensor, places: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Mean cross-entropy in nats of the targets, each given the tokens before it in its document."""
         with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
-            logits = model(input_ids=inputs, position_ids=places, use_cache=False).logits
+            logits = self.model(input_ids=inputs, position_ids=places, use_cache=False).logits
         return functional.cross_entropy(logits.flatten(0, 1).float(), targets)
 
     @torch.no_grad()
@@ -249,7 +262,7 @@ class Run:
             length = min(self.plan.context, len(ids) - 1)
             starts = range(0, min(limit, len(ids) - 1) - length + 1, length)
             rows = np.stack([ids[start : start + length + 1] for start in starts]).astype(np.int64)
-            losses = [self.loss(self.model, row[None]) for row in rows]
+            losses = [self.mean_loss(*self.tensors(row[None])) for row in rows]
             counts = self.index[source]["held_out"]
             bits = torch.stack(losses).mean().item() / math.log(2)
             result[source] = round(bits * counts["tokens"] / counts["bytes"], 4)

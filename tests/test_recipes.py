@@ -16,6 +16,7 @@ REPOSITORY = Path(__file__).parents[1]
 RECIPES = sorted(path.name for path in (REPOSITORY / "recipes").iterdir())
 # What a run without a GPU changes of the committed parameters.
 LOCAL = {
+    "train.precision",
     "corpus.manifest",
     "corpus.max_rows.quora",
     "train.epochs.sst",
