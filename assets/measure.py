@@ -196,8 +196,8 @@ def render(card: dict[str, Any], about: dict[str, Any]) -> str:
             "Bits per byte of held-out text; lower is better. `trigram` is an interpolated trigram model "
             f"(Witten-Bell) and `unigram` an add-one unigram model of the first {card['ngram_tokens']:,} "
             "training tokens (the same number from each source), over the same vocabulary; `trigram, equal text` "
-            "is counted on as many tokens of each source as the model saw; `xz` is `xz -9` on the same text. "
-            "Perplexity is that of the model for one token.",
+            "is counted on as many tokens of each source as the model saw, at most all there are; `xz` is `xz -9` "
+            "on the same text. Perplexity is that of the model for one token.",
             "",
             "| source | model | trigram, equal text | trigram | unigram | xz | perplexity | bytes measured |",
             "| --- | --- | --- | --- | --- | --- | --- | --- |",
