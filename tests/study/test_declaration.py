@@ -7,10 +7,12 @@ import pytest
 import yaml
 
 from knotwork.errors import UserError
+from knotwork.identity import base_identity
 from knotwork.params import TASKS
 from knotwork.study.declaration import agrees, cells, load_study, parameters, read_recipe, selected, with_settings
 
 REPOSITORY = Path(__file__).parents[2]
+BASE = base_identity("assets/base", None)
 
 TWO = {
     "recipe": "local",
@@ -75,12 +77,13 @@ def test_a_run_is_outdated_when_what_decided_it_has_changed(declare):
         "task": "sst",
         "corpus.files": {"a": "b"},
     }
-    card = {"settings": few.settings, "parameters": decided}
+    card = {"settings": few.settings, "parameters": decided, "base": BASE}
     assert agrees(card, few, values)
     assert agrees(card, few, with_settings(values, {"kan.r": 3}))  # decided nothing here
     assert not agrees(card, few, with_settings(values, {"lora.r": 3}))
     assert not agrees(card | {"settings": few.settings | {"graphs.control": "empty"}}, few, values)
-    assert not agrees({"parameters": decided}, few, values)
+    assert not agrees({"parameters": decided, "base": BASE}, few, values)
+    assert not agrees(card | {"base": BASE | {"sha256": "of other weights in that folder"}}, few, values)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +104,7 @@ def test_a_run_is_outdated_when_its_corpus_base_or_graphs_have_changed(declare, 
         "settings": few.settings,
         "parameters": {"lora.r": 16, "graphs.files": {"train": "a"}, "base.sha256": "b"},
         "corpus": {"manifest": "sample", "files": {"train": "c"}},
-        "base": {"name": "assets/base", "revision": None, "sha256": "b"},
+        "base": BASE,
         "graphs": values["graphs"],
     }
     assert agrees(card, few, values)
@@ -113,7 +116,8 @@ def test_a_run_is_outdated_when_its_corpus_base_or_graphs_have_changed(declare, 
 def test_a_run_of_multitask_is_judged_by_all_its_members(declare):
     study = declare(lambda values: values["groups"]["pair"].update(tasks=["multitask"]))
     values, [both] = committed(), selected(cells(study), ["pair/lora/multitask"])
-    members = [{"card": {"parameters": {"lora.r": 16, f"answer.{task}": "score"}}} for task in ("sst", "quora")]
+    decided = [{"lora.r": 16, f"answer.{task}": "score"} for task in ("sst", "quora")]
+    members = [{"card": {"parameters": each, "base": BASE}} for each in decided]
     card = {"settings": both.settings, "members": members}
     assert agrees(card, both, values)
     assert not agrees(card, both, with_settings(values, {"lora.r": 3}))

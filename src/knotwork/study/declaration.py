@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,6 +14,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from knotwork.errors import UserError
+from knotwork.identity import base_identity
 from knotwork.params import Group, Params, read_yaml, validate
 
 DECLARATION = Path("studies.yaml")
@@ -243,8 +245,8 @@ def parameters(values: dict[str, Any], cell: Cell) -> Params:
 
 
 def agrees(card: dict[str, Any], cell: Cell, values: dict[str, Any]) -> bool:
-    """Whether a kept run was made as it is declared now: by the same settings, and with all parameters that decided
-    it as they are in params.yaml, the recipe and the declaration today.
+    """Whether a kept run was made as it is declared now: by the same settings, on the same base, and with all
+    parameters that decided it as they are in params.yaml, the recipe and the declaration today.
 
     Raises:
         UserError: a setting is unknown or not allowed.
@@ -252,7 +254,8 @@ def agrees(card: dict[str, Any], cell: Cell, values: dict[str, Any]) -> bool:
     now = _flat(parameters(values, cell).model_dump(mode="json"))
     cards = [member["card"] for member in card["members"]] if "members" in card else [card]
     decided = [(key, value) for each in cards for key, value in _decided(each).items() if key in now]
-    return card.get("settings") == cell.settings and all(now[key] == value for key, value in decided)
+    same = card.get("settings") == cell.settings and all(now[key] == value for key, value in decided)
+    return same and all(_same_base(each["base"]) for each in cards)
 
 
 def _decided(card: dict[str, Any]) -> Settings:
@@ -265,6 +268,16 @@ def _decided(card: dict[str, Any]) -> Settings:
     }
     apart = {key: card[group][name] for key, (group, name) in places.items() if name in card.get(group, {})}
     return card["parameters"] | apart
+
+
+def _same_base(base: dict[str, Any]) -> bool:
+    """Whether a base is what its name calls today: a folder's weights may change, a revision stays what it is."""
+    return not Path(base["name"]).is_dir() or _hash_of(base["name"]) == base["sha256"]
+
+
+@cache
+def _hash_of(folder: str) -> str:
+    return base_identity(folder, None)["sha256"]
 
 
 def near(name: str, known: Sequence[str]) -> str:
