@@ -76,14 +76,15 @@ def test_a_run_is_outdated_when_what_decided_it_has_changed(declare):
         "corpus.max_rows.sst": 100,
         "task": "sst",
         "corpus.files": {"a": "b"},
+        "base.sha256": BASE["sha256"],
     }
-    card = {"settings": few.settings, "parameters": decided, "base": BASE}
+    card = {"settings": few.settings, "parameters": decided}
     assert agrees(card, few, values)
     assert agrees(card, few, with_settings(values, {"kan.r": 3}))  # decided nothing here
     assert not agrees(card, few, with_settings(values, {"lora.r": 3}))
     assert not agrees(card | {"settings": few.settings | {"graphs.control": "empty"}}, few, values)
-    assert not agrees({"parameters": decided, "base": BASE}, few, values)
-    assert not agrees(card | {"base": BASE | {"sha256": "of other weights in that folder"}}, few, values)
+    assert not agrees({"parameters": decided}, few, values)
+    assert not agrees(card | {"parameters": decided | {"base.sha256": "of other weights there"}}, few, values)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +103,7 @@ def test_a_run_is_outdated_when_its_corpus_base_or_graphs_have_changed(declare, 
     [few] = selected(cells(declare()), ["rows/lora-few/sst"])
     card = {
         "settings": few.settings,
-        "parameters": {"lora.r": 16, "graphs.files": {"train": "a"}, "base.sha256": "b"},
+        "parameters": {"lora.r": 16, "graphs.files": {"train": "a"}, "base.sha256": BASE["sha256"]},
         "corpus": {"manifest": "sample", "files": {"train": "c"}},
         "base": BASE,
         "graphs": values["graphs"],
@@ -116,8 +117,7 @@ def test_a_run_is_outdated_when_its_corpus_base_or_graphs_have_changed(declare, 
 def test_a_run_of_multitask_is_judged_by_all_its_members(declare):
     study = declare(lambda values: values["groups"]["pair"].update(tasks=["multitask"]))
     values, [both] = committed(), selected(cells(study), ["pair/lora/multitask"])
-    decided = [{"lora.r": 16, f"answer.{task}": "score"} for task in ("sst", "quora")]
-    members = [{"card": {"parameters": each, "base": BASE}} for each in decided]
+    members = [{"card": {"parameters": {"lora.r": 16, f"answer.{task}": "score"}}} for task in ("sst", "quora")]
     card = {"settings": both.settings, "members": members}
     assert agrees(card, both, values)
     assert not agrees(card, both, with_settings(values, {"lora.r": 3}))

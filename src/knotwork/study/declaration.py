@@ -252,10 +252,11 @@ def agrees(card: dict[str, Any], cell: Cell, values: dict[str, Any]) -> bool:
         UserError: a setting is unknown or not allowed.
     """
     now = _flat(parameters(values, cell).model_dump(mode="json"))
+    if Path(now["base.path"]).is_dir():  # whose weights may change; a revision stays what it is
+        now["base.sha256"] = _hash_of(now["base.path"])
     cards = [member["card"] for member in card["members"]] if "members" in card else [card]
     decided = [(key, value) for each in cards for key, value in _decided(each).items() if key in now]
-    same = card.get("settings") == cell.settings and all(now[key] == value for key, value in decided)
-    return same and all(_same_base(each["base"]) for each in cards)
+    return card.get("settings") == cell.settings and all(now[key] == value for key, value in decided)
 
 
 def _decided(card: dict[str, Any]) -> Settings:
@@ -268,11 +269,6 @@ def _decided(card: dict[str, Any]) -> Settings:
     }
     apart = {key: card[group][name] for key, (group, name) in places.items() if name in card.get(group, {})}
     return card["parameters"] | apart
-
-
-def _same_base(base: dict[str, Any]) -> bool:
-    """Whether a base is what its name calls today: a folder's weights may change, a revision stays what it is."""
-    return not Path(base["name"]).is_dir() or _hash_of(base["name"]) == base["sha256"]
 
 
 @cache
