@@ -19,13 +19,13 @@ $(RECIPES): .venv/installed scm
 	@git rev-parse --verify -q HEAD >/dev/null 2>&1 || { echo "error: experiments need git and a commit; run make repro"; exit 2; }
 	$(BIN)/dvc exp run $$(cat recipes/$@) $(ARGS)
 
-# What studies.yaml declares and is not finished, kept below reports/study/; e.g. ARGS="--only adapters --minutes 60".
+# What studies.yaml declares and is not finished, kept below reports/study/; e.g. ARGS="--only adapters --jobs 4".
 study: .venv/installed
 	@stages/run python -m knotwork.study $(ARGS)
 
 # A sweep of studies.yaml by DVC's queue; e.g. ARGS="--jobs 2".
 sweep-%: .venv/installed
-	@stages/run python -m knotwork.study.sweep $* $(ARGS)
+	@stages/run python -m knotwork.study --only sweep-$* --jobs 1 $(ARGS)
 
 # Outside a git clone DVC is told, in its local configuration, to do without; in one that was made later, to use it.
 scm: .venv/installed

@@ -27,6 +27,7 @@ SWEEPS = STUDY | {
     },
 }
 KEPT = "reports/study/pair"
+SWEEP = ["stages/run", "python", "-m", "knotwork.study", "--only", "sweep-rank"]
 
 
 @pytest.fixture(scope="module")
@@ -140,13 +141,13 @@ def test_a_sweep_by_the_queue(project, execute):
     """A point on two grids is one run; heat maps of every grid; the checkout is left alone."""
     write(project, SWEEPS)
     before = (project / "params.yaml").read_bytes()
-    done = execute(project, "stages/run", "python", "-m", "knotwork.study.sweep", "rank", "--jobs", "2")
+    done = execute(project, *SWEEP, "--jobs", "2")
     kept = project / "reports/study/sweep-rank"
     assert done.stdout.count("queued sweep-rank/") == 2
     points = {path.parents[1].name for path in kept.glob("*/sst/card.json")}
     assert points == {"r2-alpha4", "r4-alpha4"}
     card = json.loads((kept / "r4-alpha4/sst/card.json").read_text(encoding="utf-8"))
-    assert card["command"] == "make sweep-rank"
+    assert card["command"] == "make study ARGS='--only sweep-rank/r4-alpha4/sst'"
     assert card["parameters"]["lora.r"] == 4
     assert card["dirty"] is False
     assert card["commit"] == git(project, "rev-parse", "HEAD").strip()
@@ -161,12 +162,21 @@ def test_a_sweep_by_the_queue(project, execute):
 
 def test_a_sweep_takes_up_what_the_queue_has_finished(project, execute):
     kept = project / "reports/study/sweep-rank"
-    sweep = ["stages/run", "python", "-m", "knotwork.study.sweep"]
-    assert "0 left" in execute(project, *sweep, "rank").stdout
+    assert "0 left" in execute(project, *SWEEP, "--jobs", "1").stdout
     (kept / "r2-alpha4/sst/card.json").unlink()
-    done = execute(project, *sweep, "rank").stdout
+    done = execute(project, *SWEEP, "--jobs", "1").stdout
     assert "1 left" in done
     assert "queued" not in done
     assert (kept / "r2-alpha4/sst/card.json").is_file()
-    wrong = execute(project, *sweep, "rnak", status=2).stderr
-    assert wrong == "error: sweep-rnak: studies.yaml declares no such sweep; did you mean 'rank'?\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--only", "sweep-rnak"], "--only sweep-rnak: calls no cell; did you mean 'sweep-rank'?"),
+        (["--jobs", "0"], "--jobs: 0 workers make nothing; give at least 1"),
+        (["--jobs", "2", "--minutes", "5"], "--minutes: DVC's queue knows no time limit; leave it out, or --jobs"),
+    ],
+)
+def test_a_wrong_option_is_one_line(project, study, options, message):
+    assert study(project, *options, status=2).stderr == f"error: {message}\n"

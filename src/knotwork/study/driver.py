@@ -1,4 +1,4 @@
-"""The declared runs: which are finished, how the others are made one after the other, and their pages."""
+"""The declared runs: which are finished, how the others are made, and their pages."""
 
 import signal
 import time
@@ -27,12 +27,11 @@ from knotwork.study.declaration import (
 )
 from knotwork.study.figures import against
 from knotwork.study.grid import grid_map
-from knotwork.study.keep import keep
+from knotwork.study.keep import KEPT, keep_cell
 from knotwork.study.pages import FAILED, FINISHED, NOT_REACHED, OUTDATED, write_pages
-from knotwork.study.workplace import PLACE, Workplace, committed, uncommitted, workplace
+from knotwork.study.queue import Queue
+from knotwork.study.workplace import LOGS, PLACE, Workplace, committed, uncommitted, workplace
 
-KEPT = Path("reports/study")
-LOGS = Path(".dvc/tmp/study-logs")
 SONNETS = PLACE / "data/raw/sonnet/dev.txt"
 
 
@@ -57,13 +56,16 @@ def plan(bases: Sequence[str] = ()) -> Plan:
     return Plan(declared, cells(declared, bases), values)
 
 
-def make(chosen: Sequence[Cell], values: dict[str, Any], minutes: float | None) -> dict[str, str]:
-    """Make the cells that are not finished, one after the other, as long as there is time.
+def make(
+    chosen: Sequence[Cell], values: dict[str, Any], minutes: float | None = None, jobs: int | None = None
+) -> dict[str, str]:
+    """Make the cells that are not finished.
 
     Args:
         chosen: the cells.
         values: the parameters of params.yaml and the recipe.
-        minutes: none is begun after so many; None: no limit.
+        minutes: one after the other, and none is begun after so many; None: no limit.
+        jobs: so many at a time, by DVC's queue; None: one after the other, without it.
 
     Returns:
         What went wrong, by the name of the cell.
@@ -72,48 +74,39 @@ def make(chosen: Sequence[Cell], values: dict[str, Any], minutes: float | None) 
     print(f"{len(chosen)} runs, {len(chosen) - len(left)} of them finished, {len(left)} left", flush=True)
     if not left or minutes == 0:
         return {}
-    signal.signal(signal.SIGTERM, interrupt)
-    start = time.monotonic()
-    failed: dict[str, str] = {}
-    seconds: dict[str, list[float]] = {}
+    signal.signal(signal.SIGTERM, _interrupt)
     with workplace(Path.cwd()) as place:
         print(f"commit {place.commit}, in {PLACE}", flush=True)
         if uncommitted(Path.cwd()):
             print("note: uncommitted changes are not part of it", flush=True)
-        for index, cell in enumerate(left):
-            if minutes is not None and time.monotonic() - start > 60 * minutes:
-                print(f"{minutes:g} minutes are over: {len(left) - index} runs not reached", flush=True)
-                break
-            print(f"[{index + 1}/{len(left)}] {cell.name}", flush=True)
-            begun = time.monotonic()
-            try:
-                _make_one(cell, place, values)
-            except UserError as error:
-                failed[cell.name] = str(error)
-                print(f"error: {cell.name}: {error}", flush=True)
-            else:
-                seconds.setdefault(cell.task, []).append(time.monotonic() - begun)
-                rest = left[index + 1 :]
-                took = formats.seconds(seconds[cell.task][-1])
-                print(f"  {took}; {len(rest)} left{_estimate(rest, seconds)}", flush=True)
+        return Queue(place, values).work(left, jobs) if jobs else _one_by_one(left, place, values, minutes)
+
+
+def _one_by_one(
+    left: Sequence[Cell], place: Workplace, values: dict[str, Any], minutes: float | None
+) -> dict[str, str]:
+    start = time.monotonic()
+    failed: dict[str, str] = {}
+    seconds: dict[str, list[float]] = {}
+    for index, cell in enumerate(left):
+        if minutes is not None and time.monotonic() - start > 60 * minutes:
+            print(f"{minutes:g} minutes are over: {len(left) - index} runs not reached", flush=True)
+            break
+        print(f"[{index + 1}/{len(left)}] {cell.name}", flush=True)
+        begun = time.monotonic()
+        try:
+            parameters(values, cell)
+            log = LOGS / f"{cell.name.replace('/', '-')}.log"
+            keep_cell(cell, place.run(cell.task, with_settings(values, cell.settings), log))
+        except UserError as error:
+            failed[cell.name] = str(error)
+            print(f"error: {cell.name}: {error}", flush=True)
+        else:
+            seconds.setdefault(cell.task, []).append(time.monotonic() - begun)
+            rest = left[index + 1 :]
+            took = formats.seconds(seconds[cell.task][-1])
+            print(f"  {took}; {len(rest)} left{_estimate(rest, seconds)}", flush=True)
     return failed
-
-
-def _make_one(cell: Cell, place: Workplace, values: dict[str, Any]) -> None:
-    parameters(values, cell)
-    log = LOGS / f"{cell.name.replace('/', '-')}.log"
-    reports = place.run(cell.task, with_settings(values, cell.settings), log)
-    base = f" --base {cell.base}" if cell.base else ""
-    keep_cell(cell, reports, f"make study ARGS='--only {cell.name}{base}'")
-
-
-def keep_cell(cell: Cell, reports: Path, command: str) -> None:
-    """Keep the report files of a cell, with the command that made them.
-
-    Raises:
-        UserError: a file is missing or broken, or cannot be written.
-    """
-    keep(reports, KEPT / cell.name, {"command": command, "settings": cell.settings})
 
 
 def _estimate(rest: Sequence[Cell], seconds: dict[str, list[float]]) -> str:
@@ -158,6 +151,6 @@ def write_group(plan: Plan, name: str, failed: Mapping[str, str]) -> None:
         write_pages(group.about, own, [partial(against, axis) for axis in group.figures], KEPT, SONNETS)
 
 
-def interrupt(number: int, frame: FrameType | None) -> None:
+def _interrupt(number: int, frame: FrameType | None) -> None:
     """A signal as an interruption: the run under way is stopped, and its trainer with it."""
     raise KeyboardInterrupt

@@ -10,6 +10,20 @@ from typing import Any
 import pandas as pd
 
 from knotwork.files import read_json, text_hash, whole_folder, write_json
+from knotwork.study.declaration import Cell
+
+KEPT = Path("reports/study")
+
+
+def keep_cell(cell: Cell, reports: Path) -> None:
+    """Keep the report files of a declared run, with the command that makes it again.
+
+    Raises:
+        UserError: a file is missing or broken, or cannot be written.
+    """
+    base = f" --base {cell.base}" if cell.base else ""
+    command = f"make study ARGS='--only {cell.name}{base}'"
+    keep(reports, KEPT / cell.name, {"command": command, "settings": cell.settings})
 
 
 def keep(reports: Path, destination: Path, origin: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ from knotwork.errors import UserError
 from knotwork.files import whole_folder, write_text
 
 PLACE = Path(".dvc/tmp/study")
+LOGS = Path(".dvc/tmp/study-logs")
 DECIDING = ("src", "stages", "dvc.yaml", "params.yaml", "assets")
 
 

@@ -1,15 +1,14 @@
-"""The loop over a sweep's points, with a queue that only pretends to run them."""
+"""The loop over queued runs, with a queue that only pretends to make them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
-from knotwork.errors import UserError
-from knotwork.study import sweep
+from knotwork.study import queue
 from knotwork.study.declaration import Study, cells
-from knotwork.study.driver import Plan
-from knotwork.study.sweep import Queue
+from knotwork.study.queue import Queue
 
 REPOSITORY = Path(__file__).parents[2]
 VALUES = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
@@ -50,7 +49,7 @@ class Listed(Queue):
     """A queue whose single task is listed as the script says, look after look; finished when that is over."""
 
     def __init__(self, *script):
-        super().__init__(Place(self), Plan(DECLARED, POINTS, VALUES))
+        super().__init__(Place(self), VALUES)
         self.script, self.looks, self.kept = list(script), 0, []
 
     @property
@@ -73,19 +72,13 @@ class Listed(Queue):
         over = len(self.script) == 1 and self.script[0] not in (None, "Failed")
         return {self._name(POINTS[0]): "c" * 40} if over else {}
 
-    def _keep(self, point, commit):
+    def _keep(self, cell, commit):
         self.kept.append(commit)
 
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch):
-    monkeypatch.setattr(sweep, "PAUSE", 0.0)
-
-
-def test_a_sweep_without_workers_is_refused():
-    """It would wait for ever."""
-    with pytest.raises(UserError, match="--jobs: 0 workers make nothing"):
-        sweep.sweep("lora", 0)
+    monkeypatch.setattr(queue, "PAUSE", 0.0)
 
 
 def test_a_task_between_two_lists_has_not_failed():
@@ -106,4 +99,14 @@ def test_a_task_whose_worker_was_killed_outright_is_made_again():
     queue = Listed("Running")
     queue.work(POINTS, 1)
     assert queue.commands[:3] == [("queue", "stop"), ("queue", "remove"), ("exp", "run")]
+    assert queue.kept == ["c" * 40]
+
+
+def test_a_run_that_is_not_allowed_stops_no_other(capsys):
+    wrong = replace(POINTS[0], variant="wrong", settings=POINTS[0].settings | {"lora.r": 0})
+    queue = Listed("Queued", "Running", "Success")
+    failed = queue.work([wrong, *POINTS], 1)
+    assert list(failed) == ["sweep-rank/wrong/sst"]
+    assert "lora.r" in failed["sweep-rank/wrong/sst"]
+    assert f"error: {wrong.name}: {failed[wrong.name]}\n" in capsys.readouterr().out
     assert queue.kept == ["c" * 40]
