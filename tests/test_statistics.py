@@ -139,6 +139,16 @@ class TestInterval:
         _, low, high = statistics.mean(values).interval()
         assert high - low == pytest.approx(2 * stats.norm.ppf(0.975) * np.sqrt(variance), rel=0.06)
 
+    def test_of_clusters_is_that_of_their_sums(self):
+        """Four rows that always agree are worth one."""
+        hits = np.random.default_rng(0).random(80) < 0.3
+        names = [f"c{index}" for index in range(80) for _ in range(4)]
+        four = statistics.mean(np.repeat(hits, 4)).clustered(names)
+        assert four.interval() == pytest.approx(statistics.mean(hits).interval())
+        assert statistics.mean(hits).clustered(None).interval() == statistics.mean(hits).interval()
+        with pytest.raises(ValueError, match="2 names of clusters for 80 examples"):
+            statistics.mean(hits).clustered(["a", "b"])
+
     def test_covers_the_truth_as_often_as_it_says(self):
         rng = np.random.default_rng(5)
         intervals = [statistics.mean(rng.random(400) < 0.6).interval(resamples=500) for _ in range(300)]

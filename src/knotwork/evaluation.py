@@ -114,7 +114,7 @@ def _evaluate(
         metrics, per_seed, pictures, extra = _written(scored, dev, test, training, params)
         extra["verse"] |= baseline.pop("verse")
     pictures |= _adapters_own(scored[0])
-    metrics |= _further(scored, rows, params.evaluate.bootstrap)
+    metrics |= _further(task, scored, rows, params.evaluate.bootstrap)
     metrics |= {f"baseline_{key}": value for key, value in baseline.items() if _is_score(key)}
     metrics |= adapters.get(scored[0].run.card["adapter"]).figures(graphs)
     metrics |= _costs(scored) | {"evaluate_seconds": (time.perf_counter() - start) / len(scored)}
@@ -136,13 +136,13 @@ def _splits(item: Scored) -> Iterator[tuple[str, Scores | None, list]]:
         yield split, scores, scores.probabilities.argmax(1).tolist()
 
 
-def _further(scored: list[Scored], rows: dict[str, list[Row]], resamples: int) -> dict[str, float]:
+def _further(task: Task, scored: list[Scored], rows: dict[str, list[Row]], resamples: int) -> dict[str, float]:
     """Accuracy on the splits beyond dev that a task has scored, such as ``extrapolation_accuracy``."""
     scores = {}
     for split in scored[0].further:
         gold = np.array([row.label for row in rows[split]])
         answers = np.array([item.further[split].probabilities.argmax(1) for item in scored])
-        scores[f"{split}_accuracy"] = mean((answers == gold).astype(float))
+        scores[f"{split}_accuracy"] = mean((answers == gold).astype(float)).clustered(_clusters(task, rows[split]))
     return _intervals(scores, resamples, spread=())
 
 
@@ -227,7 +227,9 @@ def _classified(
         "macro_f1": macro_f1(gold, predictions),
         "nll": mean(np.array([item.dev.nll for item in scored])),
     }
-    metrics = _intervals(scores, params.evaluate.bootstrap, spread=("accuracy",))
+    clusters = _clusters(task, dev)
+    drawn = {key: value.clustered(clusters) for key, value in scores.items()}
+    metrics = _intervals(drawn, params.evaluate.bootstrap, spread=("accuracy",))
     metrics["ece"] = float(np.mean(errors))
     grades = [task.level(row) for row in dev]
     levels = dict(sorted(Counter(filter(None, grades)).items()))
@@ -297,6 +299,10 @@ def _written(
         "verse": {"run": measures.summary(written, training)},
     }
     return metrics, per_seed, {"examples": examples}, extra
+
+
+def _clusters(task: Task, rows: list[Row]) -> list[str] | None:
+    return task.clusters([row.id for row in rows])
 
 
 def _intervals(scores: dict[str, CorpusScore], resamples: int, spread: tuple[str, ...]) -> dict[str, float]:

@@ -6,7 +6,7 @@ statistic is one more function that returns a :class:`CorpusScore`.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,7 +36,7 @@ class CorpusScore:
     """A score of several runs (training seeds) on the same examples.
 
     Attributes:
-        summands: seeds x examples x terms; what each example adds to each term.
+        summands: seeds x examples (or clusters of them) x terms; what each adds to each term.
         formula: maps sums over examples, shape (..., terms), to scores, shape (...).
         signature: how the score was computed, where the library that defines it has such a text.
 
@@ -69,6 +69,25 @@ class CorpusScore:
     def standard_deviation(self) -> float:
         """The standard deviation of the seeds' scores, see :func:`standard_deviation`."""
         return standard_deviation(self.per_seed)
+
+    def clustered(self, clusters: Sequence[str] | None) -> "CorpusScore":
+        """The same score, to be resampled by clusters of examples that depend on each other (Field and Welsh 2007).
+
+        Args:
+            clusters: for each example the name of its cluster; None: every example stands alone.
+
+        Raises:
+            ValueError: there is not a name for each example.
+        """
+        if clusters is None:
+            return self
+        seeds, examples, terms = self.summands.shape
+        if len(clusters) != examples:
+            raise ValueError(f"{len(clusters)} names of clusters for {examples} examples")
+        names, places = np.unique(np.asarray(clusters), return_inverse=True)
+        sums = np.zeros((seeds, len(names), terms))
+        np.add.at(sums, (slice(None), places), self.summands)
+        return replace(self, summands=sums)
 
     def interval(self, resamples: int = RESAMPLES, seed: int = 0, level: float = 0.95) -> Interval:
         """Percentile bootstrap interval of :attr:`value` over examples and seeds.

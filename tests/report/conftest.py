@@ -26,11 +26,13 @@ CLASSES = {
     "sst": ["very negative", "negative", "neutral", "positive", "very positive"],
     "cfimdb": ["negative", "positive"],
     "quora": ["different", "same"],
+    "symbolic": ["different", "equal"],
 }
 TITLES = {
     "sst": "Sentiment in five levels (SST)",
     "cfimdb": "Sentiment of reviews (CFIMDB)",
     "quora": "Paraphrase (Quora)",
+    "symbolic": "Equal formulas",
     "sonnet": "Sonnets",
 }
 # accuracy with its interval; largest class; bag of words on the rows seen and on all
@@ -38,6 +40,7 @@ SCORES = {
     "sst": ((0.483, 0.415, 0.550), 0.265, 0.405, 0.455),
     "cfimdb": ((0.912, 0.850, 0.962), 0.500, 0.788, 0.788),
     "quora": ((0.655, 0.590, 0.720), 0.610, 0.690, 0.735),
+    "symbolic": ((0.500, 0.450, 0.550), 0.500, 0.500, 0.500),
 }
 OPENING = "When quiet rain has washed the narrow street,\nAnd every lamp has found a second flame,\nI hear"
 OPENING += " the hours go by on patient feet,"

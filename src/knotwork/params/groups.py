@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, field_validator, model_validator
 
 ADAPTERS = ("head", "full", "lora", "kan", "graph")
 SINGLE_TASKS = ("sst", "cfimdb", "quora", "sonnet")
@@ -31,16 +31,14 @@ class Group(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class MaxRows(Group):
-    """Training rows used per task; ``None`` is all of them."""
+def _by_task(name: str, purpose: str, tasks: tuple[str, ...], kind: Any) -> type[Group]:
+    """A group with a value for each of the tasks."""
+    return create_model(name, __base__=Group, __doc__=purpose, **dict.fromkeys(tasks, (kind, ...)))
 
-    sst: Rows
-    cfimdb: Rows
-    quora: Rows
-    sonnet: Rows
-    multitask: Rows
-    symbolic: Rows
-    symbolic_choice: Rows
+
+MaxRows = _by_task("MaxRows", "Training rows used per task; ``None`` is all of them.", TASKS, Rows)
+LossWeights = _by_task("LossWeights", "What a task's mean loss counts for in multitask.", MEMBERS, Weight)
+EpochsByTask = _by_task("EpochsByTask", "Passes over the training rows per task.", TASKS, Epochs)
 
 
 class Corpus(Group):
@@ -105,15 +103,12 @@ class Full(Adapter):
     """Every weight trainable."""
 
 
-class Lora(Adapter):
-    """LoRA as PEFT implements it."""
+class LowRank(Adapter):
+    """Settings of an adapter with low-rank updates, or of what the paper's code built instead of it."""
 
     r: Rank
     alpha: float = Field(gt=0)
     dropout: float = Field(ge=0, lt=1)
-    target_modules: list[str] = Field(min_length=1)
-    use_rslora: bool
-    use_dora: bool
     faithful: bool
 
     @property
@@ -122,12 +117,17 @@ class Lora(Adapter):
         return ("r",)
 
 
-class Kan(Adapter):
+class Lora(LowRank):
+    """LoRA as PEFT implements it."""
+
+    target_modules: list[str] = Field(min_length=1)
+    use_rslora: bool
+    use_dora: bool
+
+
+class Kan(LowRank):
     """Hybrid KAN-LoRA."""
 
-    r: Rank
-    alpha: float = Field(gt=0)
-    dropout: float = Field(ge=0, lt=1)
     spline: Literal["full", "factored", "latent"]
     spline_r: Rank
     basis: Literal["bspline", "rbf", "chebyshev"]
@@ -139,7 +139,6 @@ class Kan(Adapter):
     blocks: Blocks
     l1: float = Field(ge=0)
     entropy: float = Field(ge=0)
-    faithful: bool
     faithful_frozen: bool
 
     @property
@@ -162,34 +161,19 @@ class Kan(Adapter):
         return value
 
 
-class Graph(Adapter):
+class Graph(LowRank):
     """Graph-LoRA."""
 
-    r: Rank
-    alpha: float = Field(gt=0)
-    dropout: float = Field(ge=0, lt=1)
     target_modules: list[str] = Field(min_length=1)
     graph_r: Rank
     heads: int = Field(ge=1)
     attention_dropout: float = Field(ge=0, lt=1)
     blocks: Blocks
-    faithful: bool
 
     @property
     def ranks(self) -> tuple[str, ...]:
         """Keys that a budget decides instead."""
         return ("r", "graph_r")
-
-
-class LossWeights(Group):
-    """What a task's mean loss counts for in multitask."""
-
-    sst: Weight
-    cfimdb: Weight
-    quora: Weight
-    sonnet: Weight
-    symbolic: Weight
-    symbolic_choice: Weight
 
 
 class Multitask(Group):
@@ -198,18 +182,6 @@ class Multitask(Group):
     members: list[Literal[MEMBERS]] = Field(min_length=1)
     temperature: float = Field(ge=1)
     loss_weights: LossWeights
-
-
-class EpochsByTask(Group):
-    """Passes over the training rows per task."""
-
-    sst: Epochs
-    cfimdb: Epochs
-    quora: Epochs
-    sonnet: Epochs
-    multitask: Epochs
-    symbolic: Epochs
-    symbolic_choice: Epochs
 
 
 class SymbolicRows(Group):

@@ -1,5 +1,6 @@
 """What a task is: its prompt, its labels, its files. Knows nothing of models."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -21,7 +22,7 @@ class Task:
         template: the prompt; ``{0}``, ``{1}`` ... stand for the texts of a row.
         texts: what they are: language, whose graph the parser gives, or formulas, whose graph is their own tree.
         scored: splits with labels beside train and dev; each is scored as dev is.
-        graded: whether the id of a row begins with its level of difficulty, as ``2-0004b`` does.
+        graded: whether ids are level of difficulty, number of a group and letter within it, as ``2-0004b`` is.
     """
 
     name: str
@@ -44,6 +45,10 @@ class Task:
     def level(self, row: Row) -> int | None:
         """The difficulty of a row, from 1, the easiest; None where the task is not graded."""
         return int(row.id.partition("-")[0]) if self.graded else None
+
+    def clusters(self, ids: Sequence[str]) -> list[str] | None:
+        """For each row its group, in which answers depend on each other; None where every row stands alone."""
+        return [name[:-1] for name in ids] if self.graded else None
 
     def read(self, folder: Path, split: Split) -> Table:
         """The rows of a split below ``data/raw/<task>/``."""

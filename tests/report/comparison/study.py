@@ -35,7 +35,13 @@ class Study:
         return results
 
     def classes(
-        self, run: str, task: str, *hits: Sequence[bool], adapter: str = "lora", nll: Sequence[float] | None = None
+        self,
+        run: str,
+        task: str,
+        *hits: Sequence[bool],
+        adapter: str = "lora",
+        nll: Sequence[float] | None = None,
+        names: Sequence[str] | None = None,
     ) -> None:
         """Add results of a task with classes: for each seed, whether it is right on each example."""
         seeds = tuple(range(1, len(hits) + 1))
@@ -48,7 +54,8 @@ class Study:
                 gold = index % classes
                 answer = gold if hit else (gold + 1) % classes
                 loss = (0.4 if hit else 1.9) if nll is None else nll[index]
-                rows.append([seed, "dev", f"x{index}", text_hash(f"text {index}"), gold, answer, loss, 1])
+                name = f"x{index}" if names is None else names[index]
+                rows.append([seed, "dev", name, text_hash(f"text {index}"), gold, answer, loss, 1])
             rows.append([seed, "test", "t0", text_hash("test"), "", 0, "", ""])
         self.write_scores(run, task, rows)
         results.change(task, "metrics.json", **interval("accuracy", *_spread(hits)))
@@ -135,7 +142,7 @@ class Study:
 
     def compare(self, *runs: str) -> Comparison:
         """The runs compared, without looking for them."""
-        tasks = [task for task in ("sst", "cfimdb", "quora", "sonnet") if any(self.root.glob(f"*/{task}"))]
+        tasks = [task for task in (*CLASSES, "sonnet") if any(self.root.glob(f"*/{task}"))]
         entries = [
             self.entry(run, task)
             for task in tasks

@@ -60,6 +60,21 @@ def test_extrapolation_is_tested_as_dev_is(study: Study) -> None:
     assert (deeper.difference, deeper.p_value) == paired_difference(*scores)
 
 
+def test_formulas_are_drawn_by_the_group(study: Study) -> None:
+    """Whoever answers all rows of a group alike has half of them right, always: no chance is in that."""
+    names = [f"1-{index // 4:04d}{'abcd'[index % 4]}" for index in range(60)]
+    study.classes("alike", "symbolic", right_on(*range(0, 60, 2)), names=names)
+    study.classes("other", "symbolic", right_on(*range(1, 60, 2)), names=names)
+    study.classes("chance", "symbolic", right_on(*range(30)), names=names)
+    alike, chance = study.compare("alike", "other", "chance").contrasts
+    assert {contrast.test for contrast in (alike, chance)} == {"paired bootstrap"}
+    assert alike.difference == (0, 0, 0)
+    assert (alike.p_value, alike.smallest) == (1, None)
+    # All right in 7 groups, half right in one, none right in 7: the groups' standard deviation over their root.
+    width = chance.difference.high - chance.difference.low
+    assert width == pytest.approx(2 * 1.96 * (14 * 0.25 / 15) ** 0.5 / 15**0.5, rel=0.05)
+
+
 def test_runs_without_deeper_formulas_are_compared_on_dev(study: Study) -> None:
     for number, run in enumerate(("old", "a", "b")):
         study.classes(run, "sst", right_on(number))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from scipy.stats import norm
 
+from knotwork import tasks
 from knotwork.errors import UserError
 from knotwork.report import formats
 from knotwork.report.comparison.scores import Scores
@@ -132,6 +133,10 @@ class Entry:
     def card(self) -> Card:
         """How it came about."""
         return self.result.card
+
+    def clusters(self, measure: Measure) -> list[str] | None:
+        """The groups of a measure's examples, see :meth:`knotwork.tasks.task.Task.clusters`."""
+        return tasks.get(self.result.task).clusters(self.on(measure).ids)
 
     def score(self, measure: Measure) -> Interval:
         """A score with its own interval, as ``metrics.json`` has it."""
@@ -299,7 +304,8 @@ def _contrast(entry: Entry, first: Entry, measure: Measure, score: CorpusScore, 
     difference, p_value = paired_difference(score, reference)
     alone = None
     ours, theirs = entry.on(measure), first.on(measure)
-    if measure in ACCURACIES and ours.seeds == theirs.seeds == 1:
+    single = ours.seeds == theirs.seeds == 1 and first.clusters(measure) is None
+    if measure in ACCURACIES and single:
         hits, other = ours.hits[0], theirs.hits[0]
         p_value = exact_mcnemar(hits, other)
         alone = int((hits & ~other).sum()), int((~hits & other).sum())
@@ -333,7 +339,7 @@ def _score(entry: Entry, measure: Measure) -> CorpusScore | None:
             f"{entry.run}, {entry.result.task}: scores.tsv gives {measure.key} {score.value:.6g}, metrics.json "
             f"{stated:.6g}; they are not of one run, run `dvc repro` to write both anew"
         )
-    return score
+    return score and score.clustered(entry.clusters(measure))
 
 
 def _check_examples(first: Entry, other: Entry) -> None:

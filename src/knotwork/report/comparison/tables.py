@@ -43,12 +43,12 @@ TEXT = 220  # characters of an example
 
 READING = (
     f"Every score stands above its {formats.CONFIDENCE} interval, every difference from the run that the others "
-    f"are held against above its paired {formats.CONFIDENCE} interval (bootstrap over examples and seeds). p comes "
-    "from the exact McNemar test for accuracies of one seed each, with the examples that only the run and only "
-    "the other one gets right below it, and from the paired bootstrap otherwise; it is corrected by Holm’s method "
-    "over all tests of this comparison. The smallest difference is the one that a test on these examples, alone, "
-    f"would have found with a chance of {formats.percent(POWER, 0)}; a dash stands where the two differ on too few "
-    "examples to say."
+    f"are held against above its paired {formats.CONFIDENCE} interval (bootstrap over examples, or groups of "
+    "formulas, and seeds). p comes from the exact McNemar test for accuracies of one seed each, with the examples "
+    "that only the run and only the other one gets right below it, and from the paired bootstrap otherwise; it is "
+    "corrected by Holm’s method over all tests of this comparison. The smallest difference is the one that a test "
+    f"on these examples, alone, would have found with a chance of {formats.percent(POWER, 0)}; a dash stands where "
+    "the two differ on too few examples to say."
 )
 
 
