@@ -106,7 +106,7 @@ def test_compare_tests_the_member_against_the_task_alone(project: Path, monkeypa
     assert "Level: a part of dev" in capsys.readouterr().out
     tests = pd.read_csv(project / "page/differences.csv").set_index(["task", "measure"])
     assert tests.index.tolist() == [("symbolic", "accuracy"), ("symbolic", "extrapolation_accuracy")]
-    assert set(tests["test"]) == {"exact McNemar"}
+    assert set(tests["test"]) == {"paired bootstrap"}  # of groups
     assert set(zip(tests["run"], tests["against"], strict=True)) == {("reports/multitask", "reports")}
     assert tests["p_holm"].between(0, 1).all()
     assert "Extrapolation against dev, points" in (project / "page.html").read_text(encoding="utf-8")
