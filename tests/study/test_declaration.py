@@ -161,6 +161,15 @@ def test_cells_are_called_by_their_parts(declare, name, count):
     assert len(selected(cells(declare()), [name])) == count
 
 
+def test_a_whole_name_calls_one_cell_in_a_group_called_as_a_task(declare):
+    def change(values):
+        values["groups"]["quora"] = values["groups"].pop("pair")
+
+    declared = cells(declare(change))
+    assert [cell.name for cell in selected(declared, ["quora/lora/quora"])] == ["quora/lora/quora"]
+    assert len(selected(declared, ["quora/lora"])) == 2
+
+
 def test_a_name_that_calls_nothing_is_an_error(declare):
     with pytest.raises(UserError, match=r"--only pair/lroa/sst: calls no cell; did you mean 'pair/lora/sst'\?"):
         selected(cells(declare()), ["sst", "pair/lroa/sst"])

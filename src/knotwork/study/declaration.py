@@ -187,11 +187,16 @@ def selected(declared: Sequence[Cell], wanted: Sequence[str]) -> list[Cell]:
     Raises:
         UserError: a name calls no cell.
     """
+    names = {cell.name for cell in declared}
+    called = []
     for name in wanted:
-        if not any(cell.called(name) for cell in declared):
+        # A whole name is that of one cell, even if a group is called as a task is.
+        own = [cell for cell in declared if (cell.name == name if name in names else cell.called(name))]
+        if not own:
             parts = {part for cell in declared for part in (cell.group, cell.run, cell.task, cell.name)}
             raise UserError(f"--only {name}: calls no cell{near(name, parts) or '; `--list` names them all'}")
-    return [cell for cell in declared if not wanted or any(map(cell.called, wanted))]
+        called += own
+    return [cell for cell in declared if not wanted or cell in called]
 
 
 def read_recipe(path: Path) -> Settings:
