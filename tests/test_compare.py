@@ -179,6 +179,25 @@ def test_a_pages_data_lie_beside_it_unless_told_otherwise(two: Study, compare) -
     assert "lie in the folder page beside this page" in (two.root / "out/page.html").read_text(encoding="utf-8")
 
 
+def test_a_page_without_an_ending_is_one_line_and_nothing_is_written(two: Study, compare) -> None:
+    """Its data would go into a folder of its own name."""
+    assert "out: a page needs an ending, such as out.html" in compare(two.root, "a", "b", "--html", "out", status=2)
+    assert not (two.root / "out").exists()
+
+
+def test_texts_are_looked_for_where_they_are(two: Study, compare) -> None:
+    """A folder without the dev file is no corpus; the members' texts of multitask lie one folder down."""
+    (two.root / "data/raw/sst").mkdir(parents=True)
+    compare(two.root, "a", "b", "--html", "page.html")
+    place = two.root / "data/raw/multitask/sst"
+    place.mkdir(parents=True)
+    rows = [f"x{index}\ttext {index}\t{index % 5}" for index in range(60)]
+    (place / "dev.csv").write_text("\n".join(["id\tsentence\tsentiment", *rows]) + "\n", encoding="utf-8")
+    for known in (False, True):
+        assert ("text 7" in (two.root / "page.html").read_text(encoding="utf-8")) == known
+        compare(two.root, "a", "b", "--html", "page.html")
+
+
 def test_names_may_follow_an_option(two: Study, compare) -> None:
     assert compare(two.root, "a", "--markdown", "x.md", "b").startswith("a against b ")
 

@@ -169,6 +169,11 @@ def test_empty_prompt(model, tokenizer, opening):
         generate(model, tokenizer, ["One line", opening], SETTINGS)
 
 
+def test_a_prompt_that_is_a_whole_sonnet(model, tokenizer):
+    with pytest.raises(UserError, match="prompt 1: 14 lines or more are a whole sonnet; give fewer"):
+        generate(model, tokenizer, ["One line\n" * 14], SETTINGS)
+
+
 def test_prompt_longer_than_the_context(short_model, tokenizer):
     with pytest.raises(UserError, match=r"prompt 2: \d+ tokens leave no room in the context of 64"):
         generate(short_model, tokenizer, ["One", "word " * 64], SETTINGS)

@@ -102,6 +102,8 @@ def test_seeds(trained):
     assert knotwork.load_run(folder, 3).predict(texts) != knotwork.load_run(folder, 10).predict(texts)
     with pytest.raises(UserError, match="no run with seed 4; there are 3, 10"):
         knotwork.load_run(folder, seed=4)
+    with pytest.raises(UserError, match="seed-10: one run, not that of seed 3; name the folder above it"):
+        knotwork.load_run(folder / "seed-10", seed=3)
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)

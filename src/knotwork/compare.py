@@ -107,6 +107,8 @@ def write_comparison(
 
     ``sonnets`` is the file of the true sonnets of dev. Without a corpus, no example's text stands on the page.
     """
+    if output.html and not output.html.suffix:
+        raise UserError(f"{output.html}: a page needs an ending, such as {output.html}.html")
     with tempfile.TemporaryDirectory(prefix="knotwork-") as scratch:
         runs, same = _distinct(_find(names, Path(scratch)))
         comparison = compare_entries([run.name for run in runs], _entries(runs, sonnets))
@@ -279,8 +281,9 @@ def _distinct(runs: list[Run]) -> tuple[list[Run], dict[str, str]]:
 
 def _texts(comparison: Comparison, corpus: Path) -> dict[str, str]:
     """The texts of dev by the hash that ``scores.tsv`` knows them by, as far as the corpus is there."""
-    there = [name for name in comparison.tasks if name in TASKS and (corpus / name).is_dir()]
-    rows = [row for name in there for row in tasks.get(name).read(corpus / name, "dev").rows]
+    places = [(name, folder / name) for folder in (corpus, corpus / MULTITASK) for name in comparison.tasks]
+    there = [(name, place) for name, place in places if name in TASKS and any(place.glob("dev.*"))]
+    rows = [row for name, place in there for row in tasks.get(name).read(place, "dev").rows]
     texts = ["\n".join(row.texts) for row in rows]
     return {text_hash(text): text for text in texts}
 

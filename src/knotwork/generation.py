@@ -132,6 +132,8 @@ def _sample(
     for number, opening in enumerate(openings, start=1):
         if not opening.strip():
             raise UserError(f"prompt {number}: empty; give at least one line to go on from")
+        if _ended(opening + "\n") >= SONNET_LINES:
+            raise UserError(f"prompt {number}: {SONNET_LINES} lines or more are a whole sonnet; give fewer")
         prompts.append(tokenizer(opening.rstrip("\n") + "\n")["input_ids"])
         if len(prompts[-1]) >= model.config.n_positions:
             raise UserError(

@@ -262,6 +262,8 @@ def find_card(folder: Path, seed: int | None = None) -> dict[str, Any]:
 
 def _run_folder(folder: Path, seed: int | None) -> Path:
     if (folder / "run.json").is_file():
+        if seed is not None and folder.name != f"seed-{seed}":
+            raise UserError(f"{folder}: one run, not that of seed {seed}; name the folder above it")
         return folder
     names = (path.parent.name.removeprefix("seed-") for path in folder.glob("seed-*/run.json"))
     seeds = sorted(int(name) for name in names if name.isdecimal())

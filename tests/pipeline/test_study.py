@@ -168,6 +168,11 @@ def test_a_sweep_takes_up_what_the_queue_has_finished(project, execute):
     assert "1 left" in done
     assert "queued" not in done
     assert (kept / "r2-alpha4/sst/card.json").is_file()
+    # What an older commit made is not taken for this one's.
+    git(project, "commit", "--quiet", "--allow-empty", "--message=Newer")
+    (kept / "r2-alpha4/sst/card.json").unlink()
+    assert "queued sweep-rank/r2-alpha4/sst" in execute(project, *SWEEP, "--jobs", "1").stdout
+    assert (kept / "r2-alpha4/sst/card.json").is_file()
 
 
 @pytest.mark.parametrize(

@@ -193,6 +193,18 @@ def test_a_mistake_in_the_declaration_is_one_line(declare, key, value, message):
     assert "\n" not in str(raised.value)
 
 
+def test_a_sweep_is_of_one_task(declare):
+    wrong = {
+        "about": "Ranks",
+        "task": "multitask",
+        "seeds": [1],
+        "settings": {},
+        "grids": {"rank": {"lora.r": [2]}},
+    }
+    with pytest.raises(UserError, match=r"sweeps\.rank\.task: multitask has a score for each member"):
+        declare(lambda values: values.update(sweeps={"rank": wrong}))
+
+
 def test_a_setting_that_is_no_parameter_is_an_error():
     values = {"lora": {"r": 4}}
     assert with_settings(values, {"lora.r": 8}) == {"lora": {"r": 8}}
@@ -209,6 +221,9 @@ def test_recipes_are_read_as_settings(tmp_path):
         read_recipe(tmp_path / "mines")
     (tmp_path / "mine").write_text("-S a.b", encoding="utf-8")
     with pytest.raises(UserError, match=r"'a\.b' is no setting"):
+        read_recipe(tmp_path / "mine")
+    (tmp_path / "mine").write_text("-S a.b=[1", encoding="utf-8")
+    with pytest.raises(UserError, match=r"a\.b='\[1' has no readable value"):
         read_recipe(tmp_path / "mine")
 
 

@@ -100,6 +100,13 @@ def test_what_fails_stops_nothing(clone, capsys):
     ]
 
 
+def test_a_setting_that_is_no_longer_allowed_stops_no_other_run(clone):
+    driver.make([cell("lora")], VALUES, None)
+    failed = driver.make([cell("lora", **{"lora.r": 0}), cell("head")], VALUES, None)
+    assert "lora.r: 0 is not allowed" in failed["g/lora/sst"]
+    assert driver.state(cell("head"), VALUES) == FINISHED
+
+
 def test_a_changed_parameter_outdates_what_it_decided(clone):
     driver.make([cell("lora")], VALUES, None)
     assert driver.state(cell("lora"), VALUES) == FINISHED

@@ -121,6 +121,13 @@ def test_points_that_are_missing_are_blank(tmp_path):
     assert "2 of 3 points are not finished, and blank." in drawing.figure.caption
 
 
+def test_a_point_without_an_epoch_is_blank(tmp_path):
+    declared = sweep(rank={"lora.r": [2, 4]})
+    drawing = grid_map("x", declared, "rank", points(tmp_path, declared, "rank", [None, 0.4]))
+    assert drawing.data["selection"].isna().tolist() == [True, False]
+    assert "Chosen, in a frame: lora.r 4 (40.0)" in drawing.figure.caption
+
+
 @pytest.mark.parametrize(
     "key, values, shown",
     [

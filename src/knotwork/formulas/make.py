@@ -104,7 +104,8 @@ def shallowest(group: Group) -> int:
 def _claim(group: Group, split: str, owners: dict[str, str]) -> bool:
     """Whether no other split has the structures of a group's answers; they belong to this one from now on."""
     asked = {structure(text) for text in group.formulas}
-    answered = {structure(text) for text in group.answers} - {"n"}
+    # Numbers, whole or broken, have no structure to share.
+    answered = {found for found in map(structure, group.answers) if "x" in found}
     if any(owners.get(text, split) != split for text in answered):
         return False
     owners.update(dict.fromkeys(asked | answered, split))

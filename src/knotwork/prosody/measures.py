@@ -99,7 +99,8 @@ def syllables(word: str) -> frozenset[int]:
     """
     if not pronunciations(word):
         return frozenset({spelled_syllables(word)})
-    counts = {0} if () in pronunciations(word) else set()
+    silent = not all(any(map(is_vowel, phones)) for phones in pronunciations(word))  # "th'", "hmm"
+    counts = {0} if silent else set()
     for phones, vowels in _spoken(word):
         counts.add(len(vowels))
         if any(_may_merge(phones, *pair) for pair in pairwise(vowels)):

@@ -8,6 +8,7 @@ pronunciation, and callers go by its spelling.
 
 import gzip
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
@@ -112,9 +113,10 @@ def is_vowel(phone: str) -> bool:
 
 
 def spelled_syllables(word: str) -> int:
-    """Syllables by spelling: groups of vowel letters, without a silent e."""
-    letters = re.sub(r"[^a-z]", "", word)
-    letters = re.sub(r"(?<=[^aeiouylw])e(?=(s|ly|ness|less|ful)?$)|(?<=[^aeioutd])e(?=d$)", "", letters)
+    """Syllables by spelling: groups of vowel letters, without a silent e; that of "wingèd" is not silent."""
+    letters = re.sub(r"[^a-z]", "", unicodedata.normalize("NFKD", word))
+    if not unicodedata.normalize("NFC", word).endswith(("èd", "éd")):
+        letters = re.sub(r"(?<=[^aeiouylw])e(?=(s|ly|ness|less|ful)?$)|(?<=[^aeioutd])e(?=d$)", "", letters)
     return max(1, len(re.findall(r"[aeiouy]+", letters)))
 
 

@@ -115,9 +115,7 @@ def _task_blocks(result: TaskResult, examples: int) -> list[Block]:
 
 def _sonnets(result: TaskResult, examples: int) -> Sonnets:
     chosen = result.pictures.examples[:examples]
-    written = {
-        example.id: [("Generated", verse.continuation(example.generated, example.opening))] for example in chosen
-    }
+    written = [[("Generated", verse.continuation(each.generated, each.opening))] for each in chosen]
     return Sonnets(
         f"The given lines, what the model wrote after them, {verse.ending(chosen)} "
         f"{verse.order(result.card.samples)}",

@@ -1,6 +1,6 @@
 """Sonnets as lines to print."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from knotwork.report.elements import Sonnet
 from knotwork.report.records import SonnetExample
@@ -17,15 +17,15 @@ def continuation(text: str, opening: str) -> list[str]:
 
 
 def beside_the_truth(
-    examples: Sequence[SonnetExample], written: Mapping[str, list[tuple[str, list[str]]]]
+    examples: Sequence[SonnetExample], written: Sequence[list[tuple[str, list[str]]]]
 ) -> list[Sonnet]:
-    """Sonnets with what was written for them, by id, and with the true ones if any of them is published."""
+    """Sonnets with what was written for each, and with the true ones if any of them is published."""
     published = any(example.truth is not None for example in examples)
     shown = []
-    for example in examples:
+    for example, versions in zip(examples, written, strict=True):
         truth = None if example.truth is None else continuation(example.truth, example.opening)
-        versions = [*written[example.id], *([("True", truth)] if published else [])]
-        shown.append(Sonnet(example.id, lines(example.opening), versions))
+        true = [("True", truth)] if published else []
+        shown.append(Sonnet(example.id, lines(example.opening), [*versions, *true]))
     return shown
 
 

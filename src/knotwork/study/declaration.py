@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from knotwork.errors import UserError
 from knotwork.identity import base_identity
-from knotwork.params import Group, Params, read_yaml, validate
+from knotwork.params import MULTITASK, Group, Params, read_yaml, validate
 
 DECLARATION = Path("studies.yaml")
 SWEEP = "sweep-"
@@ -73,6 +73,13 @@ class Study(Group):
     cells: dict[Name, Settings]
     groups: dict[Name, StudyGroup]
     sweeps: dict[Name, Sweep] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_task_a_sweep(self) -> "Study":
+        for name, sweep in self.sweeps.items():
+            if sweep.task == MULTITASK:
+                raise ValueError(f"sweeps.{name}.task: {MULTITASK} has a score for each member; name a single task")
+        return self
 
     @model_validator(mode="after")
     def _known_cells(self) -> "Study":
@@ -214,8 +221,13 @@ def read_recipe(path: Path) -> Settings:
     for setting in settings:
         if "=" not in setting:
             raise UserError(f"{path}: {setting!r} is no setting; write -S key=value")
-    # Numbers such as 1e-5 are texts to YAML 1.1 and numbers to pydantic, here as with -S.
-    return {key: yaml.safe_load(value) for key, value in (setting.split("=", 1) for setting in settings)}
+    found = {}
+    for key, value in (setting.split("=", 1) for setting in settings):
+        try:
+            found[key] = yaml.safe_load(value)  # 1e-5 is a text to YAML 1.1 and a number to pydantic, as with -S
+        except yaml.YAMLError as error:
+            raise UserError(f"{path}: {key}={value!r} has no readable value; write -S key=value") from error
+    return found
 
 
 def with_settings(values: dict[str, Any], settings: Settings) -> dict[str, Any]:

@@ -123,7 +123,11 @@ def state(cell: Cell, values: dict[str, Any]) -> str:
     card = KEPT / cell.name / "card.json"
     if not card.is_file():
         return NOT_REACHED
-    return FINISHED if agrees(read_json(card), cell, values) else OUTDATED
+    kept = read_json(card)
+    try:
+        return FINISHED if agrees(kept, cell, values) else OUTDATED
+    except UserError:  # a setting that is not allowed, of which its own turn tells
+        return OUTDATED
 
 
 def write_group(plan: Plan, name: str, failed: Mapping[str, str]) -> None:

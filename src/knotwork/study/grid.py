@@ -1,6 +1,7 @@
 """A sweep's grid as a heat map: chosen on the selection rows, with dev beside."""
 
 import itertools
+import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -49,7 +50,9 @@ def _figures(result: TaskResult, measure: Measure) -> list[float]:
     scale = 100 if result.is_classification else 1
     chosen = [seed.selection_metric for seed in result.card.per_seed if seed.selection_metric is not None]
     dev = [getattr(result.metrics, f"{measure.key}{end}") for end in ("", "_low", "_high")]
-    return [scale * sum(chosen) / len(chosen), *(measure.scale * value for value in dev)]
+    # Of a run without an epoch nothing was chosen: its point is left blank.
+    selection = scale * sum(chosen) / len(chosen) if chosen else math.nan
+    return [selection, *(measure.scale * value for value in dev)]
 
 
 def _caption(data: pd.DataFrame, point: str, best: int, measure: Measure) -> str:

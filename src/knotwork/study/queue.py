@@ -99,9 +99,9 @@ class Queue:
         return f"{cell.group}-{cell.run}-{digest(parameters(self._values, cell).model_dump(mode='json'), 8)}"
 
     def _experiments(self) -> dict[str, str]:
-        """Commits of the finished experiments by name."""
+        """Commits of the finished experiments by name; what older code or another base made is not among them."""
         with Repo(str(self._place.folder)) as repo:
-            found = repo.experiments.ls(all_commits=True)
+            found = repo.experiments.ls(rev=self._place.commit)
         return {name: commit for of_commit in found.values() for name, commit in of_commit}
 
     def _tasks(self) -> dict[str, str]:

@@ -2,7 +2,7 @@ import pytest
 
 from knotwork.errors import UserError
 from knotwork.report.comparison import summary
-from knotwork.report.comparison.contrasts import ACCURACY, CHRF, EXTRAPOLATION, PERPLEXITY
+from knotwork.report.comparison.contrasts import ACCURACY, CHRF, EXTRAPOLATION, PERPLEXITY, compare_entries
 from knotwork.significance import exact_mcnemar, holm, paired_difference, smallest_difference
 
 from .study import Study, right_on
@@ -73,6 +73,15 @@ def test_formulas_are_drawn_by_the_group(study: Study) -> None:
     # All right in 7 groups, half right in one, none right in 7: the groups' standard deviation over their root.
     width = chance.difference.high - chance.difference.low
     assert width == pytest.approx(2 * 1.96 * (14 * 0.25 / 15) ** 0.5 / 15**0.5, rel=0.05)
+
+
+def test_a_task_of_another_version_is_compared(study: Study) -> None:
+    for run, wrong in (("a", 24), ("b", 4)):
+        study.classes(run, "sst", right_on(*range(wrong)))
+        (study.root / run / "sst").rename(study.root / run / "mytask")
+        study.change_card(run, "mytask", task="mytask")
+    comparison = compare_entries(["a", "b"], [study.entry(run, "mytask") for run in ("a", "b")])
+    assert [contrast.test for contrast in comparison.contrasts] == ["exact McNemar"]
 
 
 def test_runs_without_deeper_formulas_are_compared_on_dev(study: Study) -> None:

@@ -1,5 +1,8 @@
+import shutil
+
 import pytest
 
+from knotwork.files import read_json
 from knotwork.report.comparison.examples import Answer, disagreements, sonnets
 
 from ..conftest import GENERATED, OPENING, TRUTH
@@ -35,6 +38,17 @@ def test_sonnets_stand_side_by_side(three: Study) -> None:
     (sonnet,) = block.sonnets
     assert sonnet.opening == OPENING.split("\n")
     assert sonnet.versions == [("lora", GENERATED), ("full", GENERATED), ("True", TRUTH)]
+
+
+def test_dev_and_test_may_number_their_sonnets_alike(three: Study, study: Study) -> None:
+    for run in ("lora", "full"):
+        shutil.copytree(three.root / run, study.root / run)
+        pictures = read_json(study.root / run / "sonnet/pictures.json")
+        other = {"id": "0", "opening": "Another\nopening\nof test", "generated": "Not this", "truth": None}
+        study.results(run).write("sonnet", "pictures.json", {"examples": [*pictures["examples"], other]})
+    block = sonnets(study.compare("lora", "full").groups[-1], 99)
+    assert block.sonnets[0].versions[0] == ("lora", GENERATED)
+    assert block.sonnets[-1].versions[0] == ("lora", ["Not this"])
 
 
 def test_sonnets_that_not_all_runs_have_are_left_out(study: Study) -> None:

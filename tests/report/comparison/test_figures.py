@@ -3,9 +3,10 @@ from xml.etree import ElementTree
 import pytest
 from markupsafe import Markup
 
-from knotwork.report.comparison import figures, scales
+from knotwork.report.comparison import figures, scales, tables
+from knotwork.report.comparison.answers import answers
 from knotwork.report.comparison.contrasts import ACCURACY, CHRF, EXTRAPOLATION
-from knotwork.report.elements import Figure
+from knotwork.report.elements import Cell, Figure
 
 from .study import Study, right_on
 
@@ -80,6 +81,26 @@ def test_a_baseline_that_differs_is_no_line(study: Study) -> None:
     scores = figures.scores(comparison, comparison.groups[0], ACCURACY).pictures[0]
     assert "bag of words" not in alt(scores)
     assert "largest class" in alt(scores)
+
+
+def test_a_baseline_of_another_machine_is_a_line(study: Study) -> None:
+    for run, words in (("a", 0.4), ("b", 0.400001)):
+        study.classes(run, "quora", right_on(1))
+        study.results(run).change("quora", "metrics.json", baseline_tfidf=words)
+    comparison = study.compare("a", "b")
+    assert "bag of words" in alt(figures.scores(comparison, comparison.groups[0], ACCURACY).pictures[0])
+    table = tables.contrasts(comparison, comparison.groups[0], ACCURACY)
+    named = [row[0] for row in table.rows if row[0].text == "Bag of words, same rows"]
+    assert named == [Cell("Bag of words, same rows")]
+
+
+def test_a_class_that_dev_has_none_of_is_not_the_hardest(study: Study) -> None:
+    study.classes("a", "quora", right_on(1))
+    study.results("a").change("quora", "pictures.json", confusion=[[0, 0], [2, 6]])
+    study.classes("b", "quora", right_on(2))
+    study.results("b").change("quora", "pictures.json", confusion=[[0, 0], [4, 4]])
+    comparison = study.compare("a", "b")
+    assert "“same” is found least often" in answers(comparison, comparison.groups[0]).caption
 
 
 def test_without_tests_there_are_scores_alone(study: Study) -> None:

@@ -86,6 +86,12 @@ def test_broken_files_are_one_line(study: Study, spoil, expected: str) -> None:
     assert "\n" not in str(error.value)
 
 
+def test_a_members_rows_need_their_task(study: Study) -> None:
+    study.classes("lora", "sst", right_on())
+    with pytest.raises(UserError, match="column 'task' is missing"):
+        read_scores(path(study), "sst")
+
+
 def rows_of(file) -> list[dict]:
     with file.open(newline="", encoding="utf-8") as opened:
         return list(csv.DictReader(opened, delimiter="\t"))

@@ -183,13 +183,14 @@ def test_seeds_and_protocol_stand_below_the_run(study: Study) -> None:
 def test_baselines_that_differ_are_all_there(study: Study) -> None:
     for run, words in (("a", 0.4), ("b", 0.5)):
         study.classes(run, "sst", right_on(1))
-        study.results(run).change("sst", "metrics.json", baseline_tfidf=words)
+        study.results(run).change("sst", "metrics.json", baseline_tfidf=words, baseline_zero_shot=words)
     comparison = study.compare("a", "b")
     table = tables.contrasts(comparison, comparison.groups[0], ACCURACY)
     assert column(table, "Run")[3:5] == [
         Cell("Bag of words, same rows", "on the rows of a"),
         Cell("Bag of words, same rows", "on the rows of b"),
     ]
+    assert column(table, "Run")[5:7] == [Cell("Untrained base", "beside a"), Cell("Untrained base", "beside b")]
 
 
 def test_failures_name_run_and_task(study: Study) -> None:

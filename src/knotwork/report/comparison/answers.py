@@ -36,9 +36,11 @@ def answers(comparison: Comparison, group: Group) -> Figure:
 def _hardest(group: Group) -> str:
     """The class that the runs find least often."""
     classes = group.first.result.pictures.classes
+    matrices = [entry.result.pictures.confusion for entry in group.entries]
     found = {
-        each: [_share(entry.result.pictures.confusion[index])[index] for entry in group.entries]
+        each: [_share(matrix[index])[index] for matrix in matrices]
         for index, each in enumerate(classes)
+        if sum(matrices[0][index])  # dev has some of it
     }
     hardest = min(found, key=lambda each: sum(found[each]))
     low, high = (formats.percent(value, 0) for value in (min(found[hardest]), max(found[hardest])))

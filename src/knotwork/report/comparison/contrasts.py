@@ -13,6 +13,7 @@ from scipy.stats import norm
 
 from knotwork import tasks
 from knotwork.errors import UserError
+from knotwork.params import TASKS
 from knotwork.report import formats
 from knotwork.report.comparison.scores import Scores
 from knotwork.report.read import TaskResult
@@ -136,7 +137,8 @@ class Entry:
 
     def clusters(self, measure: Measure) -> list[str] | None:
         """The groups of a measure's examples, see :meth:`knotwork.tasks.task.Task.clusters`."""
-        return tasks.get(self.result.task).clusters(self.on(measure).ids)
+        known = self.result.task in TASKS  # results of a task that another version has may be compared too
+        return tasks.get(self.result.task).clusters(self.on(measure).ids) if known else None
 
     def score(self, measure: Measure) -> Interval:
         """A score with its own interval, as ``metrics.json`` has it."""

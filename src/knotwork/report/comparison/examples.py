@@ -64,20 +64,22 @@ def _name(label: str, classes: list[str]) -> str:
 
 def sonnets(group: Group, count: int) -> Sonnets | None:
     """The first sonnets of dev as every run continues them, beside the true one where it is published."""
-    pictures = {entry.run: {e.id: e for e in entry.result.pictures.examples} for entry in group.entries}
+    # By opening too: dev and test may number their sonnets alike.
+    written = {
+        entry.run: {(each.id, each.opening): each.generated for each in entry.result.pictures.examples}
+        for entry in group.entries
+    }
     first = group.first.result.pictures.examples
-    common = [example for example in first if all(example.id in having for having in pictures.values())][:count]
+    common = [each for each in first if all((each.id, each.opening) in having for having in written.values())]
+    common = common[:count]
     if not common:
         return None
-    written = {
-        example.id: [
-            (run, verse.continuation(having[example.id].generated, example.opening))
-            for run, having in pictures.items()
-        ]
-        for example in common
-    }
+    versions = [
+        [(run, verse.continuation(having[each.id, each.opening], each.opening)) for run, having in written.items()]
+        for each in common
+    ]
     return Sonnets(
         f"{sentence_case(group.first.result.name)}: the given lines, what each run’s first seed wrote after them, "
         f"{verse.ending(common)} {verse.order(group.first.card.samples)}",
-        verse.beside_the_truth(common, written),
+        verse.beside_the_truth(common, versions),
     )

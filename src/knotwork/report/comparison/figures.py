@@ -96,9 +96,9 @@ def _marks(group: Group, measure: Measure) -> list[tuple[forest.Mark, float]]:
     }
     marks = []
     for mark, key in keys.get(measure, ()):
-        values = {getattr(entry.result.metrics, f"baseline_{key}") for entry in group.entries}
-        if len(values) == 1 and None not in values:
-            marks.append((mark, measure.scale * values.pop()))
+        values = [getattr(entry.result.metrics, f"baseline_{key}") for entry in group.entries]
+        if None not in values and len(set(map(measure.value, values))) == 1:
+            marks.append((mark, measure.scale * values[0]))
     published = PAPER.get(group.task)
     if published is not None and published.metric == measure.key:
         marks.append((forest.THE_PAPERS, measure.scale * published.value))

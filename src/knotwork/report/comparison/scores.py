@@ -75,7 +75,8 @@ def read_scores(path: Path, member: str | None = None) -> dict[str, Scores]:
     """
     if not path.is_file():
         raise UserError(f"{path}: not found; a run without predictions cannot be compared, run `dvc repro` first")
-    table = read_columns(path, COLUMNS, sep="\t", dtype=str, keep_default_na=False)
+    columns = COLUMNS if member is None else ("task", *COLUMNS)
+    table = read_columns(path, columns, sep="\t", dtype=str, keep_default_na=False)
     if member is not None:
         table = table[table["task"] == member]
     if not (table["split"] == "dev").any():

@@ -44,11 +44,11 @@ TEXT = 220  # characters of an example
 READING = (
     f"Every score stands above its {formats.CONFIDENCE} interval, every difference from the run that the others "
     f"are held against above its paired {formats.CONFIDENCE} interval (bootstrap over examples, or groups of "
-    "formulas, and seeds). p comes from the exact McNemar test for accuracies of one seed each, with the examples "
-    "that only the run and only the other one gets right below it, and from the paired bootstrap otherwise; it is "
-    "corrected by Holm’s method over all tests of this comparison. The smallest difference is the one that a test "
-    f"on these examples, alone, would have found with a chance of {formats.percent(POWER, 0)}; a dash stands where "
-    "the two differ on too few examples to say."
+    "formulas, and seeds). p comes from the exact McNemar test for accuracies of one seed each, formulas aside, "
+    "with the examples that only the run and only the other one gets right below it, and from the paired bootstrap "
+    "otherwise; it is corrected by Holm’s method over all tests of this comparison. The smallest difference is the "
+    f"one that a test on these examples, alone, would have found with a chance of {formats.percent(POWER, 0)}; a "
+    "dash stands where the two differ on too few examples to say."
 )
 
 
@@ -209,14 +209,15 @@ def _references(group: Group, measure: Measure) -> list[dict[str, Cell]]:
         baselines |= {UNTRAINED: "zero_shot_perplexity"}
     rows = []
     for name, key in baselines.items():
-        values: dict[float, list[str]] = {}
+        values: dict[str, list[str]] = {}  # as shown: another machine's last digit is no other value
         for entry in group.entries:
             value = getattr(entry.result.metrics, f"baseline_{key}")
             if value is not None:
-                values.setdefault(value, []).append(entry.run)
+                values.setdefault(measure.value(value), []).append(entry.run)
+        whose = "beside" if name == UNTRAINED else "on the rows of"
         for value, runs in values.items():
-            below = "" if len(values) == 1 else f"on the rows of {enumerate_names(runs)}"
-            rows.append({"Run": Cell(name, below), measure.title: Cell(measure.value(value))})
+            below = "" if len(values) == 1 else f"{whose} {enumerate_names(runs)}"
+            rows.append({"Run": Cell(name, below), measure.title: Cell(value)})
             if measure is CHRF:
                 metrics = next(entry.result.metrics for entry in group.entries if entry.run == runs[0])
                 whole = getattr(metrics, f"baseline_{key}".replace("generated", "whole"))
