@@ -8,7 +8,7 @@ from knotwork.report.comparison.illustrated import illustrated_page
 from knotwork.report.page import render
 
 from ..chromium import BINARY, Browser
-from .study import Study
+from .study import Study, right_on
 
 pytestmark = pytest.mark.skipif(BINARY is None, reason="no chromium on the PATH: the page is not looked at")
 
@@ -37,3 +37,14 @@ def test_labels_can_be_read_and_stay_within_the_page(browser: Browser, page: Pat
     size = "parseFloat(getComputedStyle(e).fontSize) * e.ownerSVGElement.getScreenCTM().a"
     assert browser.evaluate(f"Math.min(...{labels}.map(e => {size}))") >= 9
     assert browser.evaluate(f"Math.max(...{labels}.map(e => e.getBoundingClientRect().right))") <= width
+
+
+def test_a_table_wider_than_the_column_is_not_cut(browser: Browser, study: Study, tmp_path: Path) -> None:
+    for run in ("graph-random-tree", "graph-sequence"):
+        study.classes(run, "sst", *(right_on(*range(seed, 30)) for seed in range(3)))
+        study.results(run).change("sst", "metrics.json", train_seconds=704.0, trainable_parameters=13_989_888)
+    page = tmp_path / "wide.html"
+    compared = study.compare("graph-random-tree", "graph-sequence")
+    page.write_text(render(illustrated_page(compared, {}, "knotwork compare", "data", {})), encoding="utf-8")
+    browser.open(page, 1280)
+    browser.check(page, 1280)
