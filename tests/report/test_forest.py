@@ -29,6 +29,11 @@ def test_the_axis_stays_where_values_can_be() -> None:
     assert highest(within=(0, 100)) <= 100
 
 
+def test_values_without_any_spread_have_ticks_that_can_be_read() -> None:
+    picture = forest.draw("x", "Difference", [forest.Row("a", "0.0", 0, 0, 0)], "score")
+    assert max(map(len, set(texts(picture)) - {"Difference", "Score"})) <= len("−0.5")
+
+
 def test_rows_with_marks_of_their_own_are_taller() -> None:
     own = [forest.Row("a", "40.0", 40, 30, 50, marks=[(forest.THE_PAPERS, 55.0)])]
     heights = [

@@ -105,8 +105,21 @@ def test_winners_come_with_interval_and_test(three: Study) -> None:
     )
     assert sst.endswith("p < 0.001 after Holm’s correction.")
     assert "p = 1.000" in quora
-    assert chrf.endswith("it is the run that the others are held against.")
+    assert chrf == "The sonnets: lora and full share the best chrF of generated lines, 46.5."
     assert perplexity.startswith("The sonnets: full has the best perplexity")
+
+
+def test_the_best_may_be_the_first(study: Study) -> None:
+    study.classes("a", "sst", right_on(1))
+    study.classes("b", "sst", right_on(1, 2))
+    (sst,) = summary.winners(study.compare("a", "b"))
+    assert sst.endswith("it is the run that the others are held against.")
+
+
+def test_two_differences_are_both(study: Study) -> None:
+    for number, run in enumerate("abc"):
+        study.classes(run, "sst", right_on(number))
+    assert summary.sentences(study.compare("a", "b", "c"))[0].startswith("Both differences may be chance")
 
 
 def remarks(study: Study, *runs: str, same: dict | None = None) -> str:

@@ -82,11 +82,11 @@ def _open(contrasts: list[Contrast], places: Mapping[str, str]) -> str:
     if not these:
         if len(contrasts) == 1:
             return "The difference is significant."
-        return f"All {len(contrasts)} differences are significant after Holm’s correction."
+        return f"{_all(len(contrasts))} differences are significant after Holm’s correction."
     if len(these) < len(contrasts):
         subject = f"{len(these)} of {len(contrasts)} differences"
     else:
-        subject = f"All {len(these)} differences" if len(these) > 1 else "The difference"
+        subject = f"{_all(len(these))} differences" if len(these) > 1 else "The difference"
     text = f"{subject} may be chance (p above {LEVEL} after Holm’s correction)"
     limits: dict[tuple[str, Measure], float] = {}
     for contrast in these:
@@ -97,6 +97,10 @@ def _open(contrasts: list[Contrast], places: Mapping[str, str]) -> str:
         return f"{text}."
     found = f"would have been found with a chance of {formats.percent(POWER, 0)}"
     return f"{text}; before that correction, differences of {enumerate_names(_limits(limits, places))} {found}."
+
+
+def _all(count: int) -> str:
+    return "Both" if count == 2 else f"All {count}"
 
 
 def _limits(limits: Mapping[tuple[str, Measure], float], places: Mapping[str, str]) -> list[str]:
@@ -124,9 +128,13 @@ def winners(comparison: Comparison) -> list[str]:
 def _winner(comparison: Comparison, group: Group, measure: Measure, runs: list[Entry]) -> str:
     best = max(runs, key=lambda entry: measure.sign * entry.score(measure).value)
     score = best.score(measure)
+    where, value = sentence_case(place(comparison, group)), measure.value(score.value)
+    alike = [entry.run for entry in runs if entry.score(measure).value == score.value]
+    if len(alike) > 1:
+        return f"{where}: {enumerate_names(alike)} share the best {measure.name}, {value}."
     text = (
-        f"{sentence_case(place(comparison, group))}: {best.run} has the best {measure.name}, "
-        f"{measure.value(score.value)} ({formats.CONFIDENCE} interval {measure.interval(score.low, score.high)})"
+        f"{where}: {best.run} has the best {measure.name}, {value} "
+        f"({formats.CONFIDENCE} interval {measure.interval(score.low, score.high)})"
     )
     contrast = group.contrast(best.run, measure)
     if best is runs[0]:
