@@ -99,9 +99,9 @@ def syllables(word: str) -> frozenset[int]:
     """
     if not pronunciations(word):
         return frozenset({spelled_syllables(word)})
-    silent = not all(any(map(is_vowel, phones)) for phones in pronunciations(word))  # "th'", "hmm"
-    counts = {0} if silent else set()
-    for phones, vowels in _spoken(word):
+    spoken = _spoken(word)
+    counts = {0} if len(spoken) < len(pronunciations(word)) else set()  # "th'", "hmm"
+    for phones, vowels in spoken:
         counts.add(len(vowels))
         if any(_may_merge(phones, *pair) for pair in pairwise(vowels)):
             counts.add(len(vowels) - 1)

@@ -104,9 +104,12 @@ def draw(
         axes.set_axisbelow(True)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.tick_params(axis="x", length=0)
-        axes.set_xlim(limits) if limits else axes.margins(x=0.12)
-        if not limits and axes.dataLim.width == 0:  # nothing differs: ticks of 0.025 would run into each other
+        if limits:
+            axes.set_xlim(limits)
+        elif axes.dataLim.width == 0:  # nothing differs: ticks of 0.025 would run into each other
             axes.set_xlim(axes.dataLim.x0 - 1, axes.dataLim.x0 + 1)
+        else:
+            axes.margins(x=0.12)
         if within:
             axes.set_xlim(np.clip(axes.get_xlim(), *within))
         _legend(figure, handles)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from knotwork.errors import UserError
 from knotwork.identity import base_identity
@@ -65,6 +65,13 @@ class Sweep(Group):
         Name, Annotated[dict[str, Annotated[list[Any], Field(min_length=1)]], Field(min_length=1, max_length=2)]
     ]
 
+    @field_validator("task")
+    @classmethod
+    def _one_score(cls, task: str) -> str:
+        if task == MULTITASK:
+            raise ValueError(f"{MULTITASK} has a score for each member; name a single task")
+        return task
+
 
 class Study(Group):
     """All of ``studies.yaml``."""
@@ -73,13 +80,6 @@ class Study(Group):
     cells: dict[Name, Settings]
     groups: dict[Name, StudyGroup]
     sweeps: dict[Name, Sweep] = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _one_task_a_sweep(self) -> "Study":
-        for name, sweep in self.sweeps.items():
-            if sweep.task == MULTITASK:
-                raise ValueError(f"sweeps.{name}.task: {MULTITASK} has a score for each member; name a single task")
-        return self
 
     @model_validator(mode="after")
     def _known_cells(self) -> "Study":
@@ -195,15 +195,16 @@ def selected(declared: Sequence[Cell], wanted: Sequence[str]) -> list[Cell]:
         UserError: a name calls no cell.
     """
     names = {cell.name for cell in declared}
-    called = []
-    for name in wanted:
+
+    def calls(name: str, cell: Cell) -> bool:
         # A whole name is that of one cell, even if a group is called as a task is.
-        own = [cell for cell in declared if (cell.name == name if name in names else cell.called(name))]
-        if not own:
+        return cell.name == name if name in names else cell.called(name)
+
+    for name in wanted:
+        if not any(calls(name, cell) for cell in declared):
             parts = {part for cell in declared for part in (cell.group, cell.run, cell.task, cell.name)}
             raise UserError(f"--only {name}: calls no cell{near(name, parts) or '; `--list` names them all'}")
-        called += own
-    return [cell for cell in declared if not wanted or cell in called]
+    return [cell for cell in declared if not wanted or any(calls(name, cell) for name in wanted)]
 
 
 def read_recipe(path: Path) -> Settings:

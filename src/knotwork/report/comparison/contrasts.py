@@ -306,8 +306,7 @@ def _contrast(entry: Entry, first: Entry, measure: Measure, score: CorpusScore, 
     difference, p_value = paired_difference(score, reference)
     alone = None
     ours, theirs = entry.on(measure), first.on(measure)
-    single = ours.seeds == theirs.seeds == 1 and first.clusters(measure) is None
-    if measure in ACCURACIES and single:
+    if measure in ACCURACIES and ours.seeds == theirs.seeds == 1 and first.clusters(measure) is None:
         hits, other = ours.hits[0], theirs.hits[0]
         p_value = exact_mcnemar(hits, other)
         alone = int((hits & ~other).sum()), int((~hits & other).sum())
